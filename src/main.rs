@@ -1,0 +1,3 @@
+//! Main: the command line.
+
+fn main() {}
