@@ -15,6 +15,7 @@ pub mod rfm;
 pub mod score;
 pub mod segment;
 pub mod session;
+pub mod slab;
 pub mod settings;
 pub mod tick;
 pub mod view;

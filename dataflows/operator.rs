@@ -6,6 +6,7 @@
 //!
 //! * [`by_tick`] hands a closure all updates of one complete tick, consolidated and sorted;
 //! * [`fold`] does so key by key, and publishes at most one row per key;
+//! * [`beside`] does so shard by shard, for data that change with something common to all of them;
 //! * [`Index`] is a hash map without iteration, so that no hash order can reach a result;
 //! * [`Bag`] is a sorted multiset.
 //!
@@ -17,6 +18,7 @@ use std::hash::{BuildHasher, Hash, Hasher};
 
 use differential_dataflow::consolidation::consolidate;
 use differential_dataflow::{AsCollection, ExchangeData};
+use serde::{Deserialize, Serialize};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::Capability;
@@ -114,6 +116,69 @@ where
                     changes.extend(old.map(|old| ((key.clone(), old), -1)));
                     changes.extend(new.map(|new| ((key.clone(), new), 1)));
                 }
+            }
+        },
+    )
+}
+
+/// How many parts work beside something common is cut into: never the number of workers, so that
+/// no result can depend on that, and enough to keep many workers busy.
+pub const SHARDS: u64 = 64;
+
+/// An update of the data, or of what is common.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+enum Beside<A, B> {
+    /// Something common to all data.
+    Common(B),
+    /// A datum.
+    Datum(A),
+}
+
+/// Keeps a state of type `S` for each of [`SHARDS`] shards of `data`, beside a few facts `common`
+/// to all shards: what day it is, which models there are.
+///
+/// `logic` is given a shard's state and the consolidated updates of a finished tick, of the data and
+/// of what is common.
+///
+/// Cost: per datum, what `logic` does with it; per common fact, one update a shard.
+pub fn beside<'s, A, B, S, O>(
+    data: Facts<'s, A>,
+    common: Facts<'s, B>,
+    name: &str,
+    key: impl Fn(&A) -> u64 + 'static,
+    mut logic: impl FnMut(&mut S, &[(A, Diff)], &[(B, Diff)], &mut Vec<(O, Diff)>) + 'static,
+) -> Facts<'s, O>
+where
+    A: ExchangeData,
+    B: ExchangeData,
+    S: Default + 'static,
+    O: Clone + 'static,
+{
+    let data = data.map(move |datum| (key(&datum) % SHARDS, Beside::Datum(datum)));
+    let common =
+        common.flat_map(|fact| (0..SHARDS).map(move |shard| (shard, Beside::Common(fact.clone()))));
+    let mut states: BTreeMap<u64, S> = BTreeMap::new();
+    let (mut facts, mut datums) = (Vec::new(), Vec::new());
+    by_tick(
+        common.concat(data),
+        name,
+        |(shard, _)| *shard,
+        move |updates, changes| {
+            let mut updates = updates.drain(..).peekable();
+            while let Some(((shard, first), diff)) = updates.next() {
+                let mut sort = |update, diff| match update {
+                    Beside::Common(fact) => facts.push((fact, diff)),
+                    Beside::Datum(datum) => datums.push((datum, diff)),
+                };
+                sort(first, diff);
+                while let Some(((_, next), diff)) =
+                    updates.next_if(|((other, _), _)| *other == shard)
+                {
+                    sort(next, diff);
+                }
+                logic(states.entry(shard).or_default(), &datums, &facts, changes);
+                facts.clear();
+                datums.clear();
             }
         },
     )
@@ -242,16 +307,21 @@ impl<V: Clone + Ord + std::fmt::Debug> Bag<V> {
             return self.merge(changes);
         }
         for (value, diff) in changes {
-            let place = self.0.partition_point(|other| other < value);
-            for _ in 0..diff {
-                self.0.insert(place, value.clone());
+            self.change(value.clone(), diff);
+        }
+    }
+
+    /// Adds `value` as often as `diff` says, or takes it out.
+    pub fn change(&mut self, value: V, diff: Diff) {
+        let place = self.0.partition_point(|other| *other < value);
+        for _ in diff..0 {
+            debug_assert_eq!(self.0.get(place), Some(&value), "only what is there leaves");
+            if self.0.get(place) == Some(&value) {
+                self.0.remove(place);
             }
-            for _ in diff..0 {
-                debug_assert_eq!(self.0.get(place), Some(value), "only what is there leaves");
-                if self.0.get(place) == Some(value) {
-                    self.0.remove(place);
-                }
-            }
+        }
+        for _ in 0..diff {
+            self.0.insert(place, value.clone());
         }
     }
 

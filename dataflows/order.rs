@@ -18,9 +18,17 @@
 //! * Refund lines matched to nothing make an order of their own, with the id
 //!   [`unmatched`]`(event id)`, the place and the `who` of the refund event, gross 0, and never open.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
 use serde::{Deserialize, Serialize};
 
-use crate::event::{EventId, Money, OrderId, Place, Who, spread};
+use crate::event::{
+    Action, Event, EventId, Identifier, Item, Line, Money, OrderId, Place, Who, spread,
+};
+use crate::operator::{Bag, Index, by_tick, fold, hash, values};
+use crate::settings::Settings;
+use crate::view::{Diff, Facts, Rows};
 
 /// What an order comes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -41,4 +49,191 @@ pub struct Order {
 #[must_use]
 pub fn unmatched(id: EventId) -> OrderId {
     OrderId(spread(id.0 ^ 0x5265_6675_6e64_2121))
+}
+
+/// Maintains the orders from events.
+///
+/// Cost: per event, one pass over the events of its order and, for a refund that names no order or
+/// an order line where refunds are matched, one over the lines of the same customer, item and
+/// quantity.
+pub fn orders<'s>(events: Facts<'s, Rc<Event>>, settings: &Settings) -> Rows<'s, OrderId, Order> {
+    let parts = events.clone().flat_map(|event| {
+        let place = event.place();
+        match &event.action {
+            Action::Order { order, lines } => {
+                Some((*order, Part::Lines(place, event.key(), lines.clone())))
+            }
+            Action::Refund { order: Some(order), lines } if lines.is_empty() => {
+                Some((*order, Part::Whole(place)))
+            }
+            Action::Refund { order: Some(order), lines } => {
+                Some((*order, Part::Back(place, lines.clone())))
+            }
+            _ => None,
+        }
+    });
+    let loose = events.clone().flat_map(|event| loose_lines(&event));
+    let loose = if settings.match_refunds {
+        let sold = events.flat_map(|event| sold_lines(&event));
+        matched(sold, loose)
+    } else {
+        loose.map(|(_, loose)| loose.alone())
+    };
+    fold(
+        parts.concat(loose),
+        "orders",
+        |_, parts: &mut Bag<Part>, updates| parts.apply(values(updates)),
+        |_, parts| order(parts.values()),
+    )
+}
+
+/// Something that happened to an order.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+enum Part {
+    /// Lines were ordered.
+    Lines(Place, Option<Who>, Vec<Line>),
+    /// Lines were given back.
+    Back(Place, Vec<Line>),
+    /// All was given back.
+    Whole(Place),
+    /// A refund line found no order: it is one itself.
+    Alone(Place, Option<Who>, Line),
+}
+
+/// What an order's parts come to; nothing without lines.
+fn order(parts: &[Part]) -> Option<Order> {
+    // Parts with lines sort first, by place: the first is the order's own.
+    let (Part::Lines(place, who, _) | Part::Alone(place, who, _)) = parts.first()? else {
+        return None;
+    };
+    let (mut gross, mut refunded, mut whole) = (0_i64, 0_i64, false);
+    let mut left: BTreeMap<Item, i64> = BTreeMap::new();
+    for part in parts {
+        let (lines, sign) = match part {
+            Part::Lines(_, _, lines) => (lines.as_slice(), 1),
+            Part::Back(_, lines) => (lines.as_slice(), -1),
+            Part::Alone(_, _, line) => (std::slice::from_ref(line), -1),
+            Part::Whole(_) => {
+                whole = true;
+                continue;
+            }
+        };
+        for line in lines {
+            *left.entry(line.item).or_default() += sign * i64::from(line.quantity);
+            match sign * line.amount() {
+                amount if sign == 1 && 0 < amount => gross = gross.saturating_add(amount),
+                amount => refunded = refunded.saturating_sub(amount),
+            }
+        }
+    }
+    if whole {
+        refunded = gross;
+    }
+    let open = !whole && left.values().any(|quantity| 0 < *quantity);
+    Some(Order { who: *who, place: *place, gross: Money(gross), refunded: Money(refunded), open })
+}
+
+/// Lines that can be matched: of one customer, item and quantity.
+type Alike = (Option<Identifier>, Item, i32);
+
+/// An order line that a refund can take: where it stands, and its order.
+type Sold = (Place, usize, OrderId);
+
+/// A refund line that names no order: where it stands, whose it is, and the line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+struct Loose(Place, usize, Option<Who>, Line);
+
+impl Loose {
+    /// The line as an order of its own.
+    fn alone(self) -> (OrderId, Part) {
+        let Loose(place, _, who, line) = self;
+        (unmatched(place.1), Part::Alone(place, who, line))
+    }
+
+    /// The line as a part of the order that it was matched to, or of none.
+    fn part(self, order: Option<OrderId>) -> (OrderId, Part) {
+        order.map_or_else(|| self.alone(), |order| (order, Part::Back(self.0, vec![self.3])))
+    }
+}
+
+/// The order lines of an event.
+fn sold_lines(event: &Event) -> Vec<(Alike, Sold)> {
+    let Action::Order { order, lines } = &event.action else { return Vec::new() };
+    let customer = event.who.first().copied();
+    let lines =
+        lines.iter().enumerate().filter(|(_, line)| customer.is_some() && 0 < line.quantity);
+    let sold = lines.map(|(number, line)| {
+        ((customer, line.item, line.quantity), (event.place(), number, *order))
+    });
+    sold.collect()
+}
+
+/// The lines of a refund that names no order.
+fn loose_lines(event: &Event) -> Vec<(Alike, Loose)> {
+    let Action::Refund { order: None, lines } = &event.action else { return Vec::new() };
+    let customer = event.who.first().copied();
+    let loose = lines.iter().enumerate().map(|(number, line)| {
+        let loose = Loose(event.place(), number, event.key(), *line);
+        ((customer, line.item, line.quantity), loose)
+    });
+    loose.collect()
+}
+
+/// A line on either side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+enum Side {
+    Sold(Sold),
+    Back(Loose),
+}
+
+/// Matches refund lines to order lines.
+fn matched<'s>(
+    sold: Facts<'s, (Alike, Sold)>,
+    loose: Facts<'s, (Alike, Loose)>,
+) -> Facts<'s, (OrderId, Part)> {
+    let sides = sold
+        .map(|(alike, sold)| (alike, Side::Sold(sold)))
+        .concat(loose.map(|(alike, loose)| (alike, Side::Back(loose))));
+    let mut states: Index<Alike, (Bag<Sold>, Bag<Loose>)> = Index::default();
+    by_tick(
+        sides,
+        "matched refunds",
+        |(alike, _)| hash(alike),
+        move |updates, changes| {
+            for group in updates.chunk_by(|((a, _), _), ((b, _), _)| a == b) {
+                let alike = &group[0].0.0;
+                let (sold, back) = states.entry(alike);
+                let old = matches(sold.values(), back.values());
+                let (mut sales, mut returns) = (Vec::new(), Vec::new());
+                for ((_, side), diff) in group {
+                    match side {
+                        Side::Sold(sale) => sales.push((sale, *diff)),
+                        Side::Back(loose) => returns.push((loose, *diff)),
+                    }
+                }
+                sold.apply(sales.into_iter());
+                back.apply(returns.into_iter());
+                let new = matches(sold.values(), back.values());
+                if sold.is_empty() && back.is_empty() {
+                    states.remove(alike);
+                }
+                let pair = |diff: Diff| move |(loose, order): (Loose, _)| (loose.part(order), diff);
+                changes.extend(old.into_iter().map(pair(-1)));
+                changes.extend(new.into_iter().map(pair(1)));
+            }
+        },
+    )
+}
+
+/// The order that each refund line takes: the latest line before it that is not yet taken.
+fn matches(sold: &[Sold], back: &[Loose]) -> Vec<(Loose, Option<OrderId>)> {
+    let mut taken = BTreeSet::new();
+    let lines = back.iter().map(|loose| {
+        let Loose((at, _), ..) = loose;
+        let before = sold.partition_point(|((sold_at, _), ..)| sold_at <= at);
+        let line = (0..before).rev().find(|line| !taken.contains(line));
+        taken.extend(line);
+        (*loose, line.map(|line| sold[line].2))
+    });
+    lines.collect()
 }

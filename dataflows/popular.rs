@@ -5,11 +5,16 @@
 //! [`popular_days`](crate::Settings)): `view` events, `add to cart` events, lines of `order` events
 //! with a positive quantity, and the sum of those quantities. An item with none has no row.
 
+use std::rc::Rc;
+
 use serde::{Deserialize, Serialize};
 
-use crate::event::Item;
+use crate::day::window;
+use crate::event::{Action, Day, Event, Item};
+use crate::operator::{fold, values};
+use crate::settings::Settings;
 use crate::show;
-use crate::view::{History, View};
+use crate::view::{Facts, History, Rows, View};
 
 /// The popularity of every item seen in the window.
 pub const POPULAR: View<Item, Popularity> = View::new("popular", popular_batch);
@@ -35,6 +40,60 @@ show!(Popularity, |row, names| {
     "orders" => row.orders.to_string(),
     "units" => row.units.to_string(),
 });
+
+/// Maintains [`POPULAR`] from events.
+///
+/// Cost: one update per event with an item; when the day turns, one per item and kind of event on
+/// the days that leave.
+pub fn popular<'s>(
+    events: Facts<'s, Rc<Event>>,
+    today: Rows<'s, (), Day>,
+    settings: &Settings,
+) -> Rows<'s, Item, Popularity> {
+    let met = events.flat_map(|event| {
+        let day = event.at.day();
+        met(&event).into_iter().map(move |met| (day, met))
+    });
+    let add = |_: &Item, sum: &mut Popularity, updates: &[((Item, Met), isize)]| {
+        for (met, diff) in values(updates) {
+            let diff = i64::try_from(diff).unwrap_or(0);
+            match met {
+                Met::Viewed => sum.views += diff,
+                Met::Carted => sum.carts += diff,
+                Met::Ordered(units) => {
+                    sum.orders += diff;
+                    sum.units += diff * i64::from(*units);
+                }
+            }
+        }
+    };
+    let none = Popularity::default();
+    fold(window(met, today, settings.popular_days), "popular", add, move |_, sum| {
+        (*sum != none).then_some(*sum)
+    })
+}
+
+/// How an item was met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+enum Met {
+    Viewed,
+    Carted,
+    /// So many of it were ordered on one line.
+    Ordered(i32),
+}
+
+/// The items of an event, and how they were met.
+fn met(event: &Event) -> Vec<(Item, Met)> {
+    match &event.action {
+        Action::View(item) => vec![(*item, Met::Viewed)],
+        Action::AddToCart(item) => vec![(*item, Met::Carted)],
+        Action::Order { lines, .. } => {
+            let lines = lines.iter().filter(|line| 0 < line.quantity);
+            lines.map(|line| (line.item, Met::Ordered(line.quantity))).collect()
+        }
+        _ => Vec::new(),
+    }
+}
 
 fn popular_batch(_: &History<'_>) -> std::collections::BTreeMap<Item, Popularity> {
     Default::default()

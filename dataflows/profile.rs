@@ -12,11 +12,19 @@
 
 use std::collections::BTreeMap;
 
+use std::rc::Rc;
+
 use serde::{Deserialize, Serialize};
 
-use crate::event::{Action, EventTime, Kind, Money, ProfileId, Word};
+use crate::event::{
+    Action, Event, EventTime, Identifier, Kind, Money, OrderId, Place, ProfileId, Word,
+};
+use crate::identity::Owners;
+use crate::operator::{Bag, fold, values};
+use crate::order::Order;
+use crate::rfm::{self, parts};
 use crate::show;
-use crate::view::{History, View, optional};
+use crate::view::{Diff, Facts, History, Rows, View, optional};
 
 /// The merged profile of every person.
 pub const PROFILES: View<ProfileId, Profile> = View::new("profiles", profiles_batch);
@@ -114,6 +122,194 @@ fn listed(entries: impl Iterator<Item = (String, String)>) -> String {
     let mut entries: Vec<_> = entries.map(|(name, value)| format!("{name}={value}")).collect();
     entries.sort();
     entries.join("; ")
+}
+
+/// Maintains [`PROFILES`] from events, orders and identity.
+///
+/// Cost: per event, a search among those with the same identifiers, then one pass over what is known
+/// under each set of identifiers of the profile.
+pub fn profiles<'s>(
+    events: Facts<'s, Rc<Event>>,
+    orders: Rows<'s, OrderId, Order>,
+    identity: Rows<'s, Identifier, ProfileId>,
+    owners: Owners<'s>,
+) -> Rows<'s, ProfileId, Profile> {
+    let facts = events.flat_map(|event| {
+        let facts = event.key().map(|who| facts(&event).into_iter().map(move |fact| (who, fact)));
+        facts.into_iter().flatten()
+    });
+    let known = fold(facts, "known of who", Known::add, |_, known: &Known| known.part())
+        .join_core(owners.clone(), |_, part, profile| Some((*profile, Share::Known(part.clone()))));
+    let bought = parts(orders.map(|(_, order)| order), owners)
+        .map(|(profile, part)| (profile, Share::Bought(part)));
+    let named = identity.map(|(id, profile)| (profile, Share::Named(id.kind())));
+    fold(
+        known.concat(bought).concat(named),
+        "profiles",
+        |_, shares: &mut Bag<Share>, updates| shares.apply(values(updates)),
+        |_, shares| profile(shares.values()),
+    )
+}
+
+/// A fact about the person of an event.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+enum Fact {
+    /// An event happened.
+    Seen(Place, Option<usize>),
+    /// A trait was told.
+    Trait(Word, Place, Word),
+    /// Consent was given or withdrawn.
+    Consent(Word, Place, bool),
+    /// A field of the context, by its number.
+    Context(usize, Place, Word),
+}
+
+/// The facts of an event.
+fn facts(event: &Event) -> Vec<Fact> {
+    let place = event.place();
+    let mut facts = vec![Fact::Seen(place, action_place(&event.action))];
+    match &event.action {
+        Action::Identify(traits) => {
+            facts.extend(traits.iter().map(|(name, value)| Fact::Trait(*name, place, *value)));
+        }
+        Action::Consent(purpose, given) => facts.push(Fact::Consent(*purpose, place, *given)),
+        _ => {}
+    }
+    let context = [event.context.device, event.context.country, event.context.channel];
+    let told = context.into_iter().enumerate();
+    facts.extend(told.filter_map(|(field, word)| Some(Fact::Context(field, place, word?))));
+    facts
+}
+
+/// What is known under one set of identifiers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Known {
+    places: Bag<Place>,
+    actions: [u32; ACTIONS],
+    traits: Bag<(Word, Place, Word)>,
+    consents: Bag<(Word, Place, bool)>,
+    context: [Bag<(Place, Word)>; 3],
+}
+
+/// [`Known`], with only what can matter for the profile.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+struct Part {
+    first: EventTime,
+    last: EventTime,
+    actions: [u32; ACTIONS],
+    traits: Vec<(Word, Place, Word)>,
+    consents: Vec<(Word, Place, bool)>,
+    context: [Option<(Place, Word)>; 3],
+}
+
+impl Known {
+    fn add<K>(_: &K, known: &mut Known, updates: &[((K, Fact), Diff)]) {
+        // The updates are sorted, so each kind of fact is one run of them.
+        let seen = values(updates).filter_map(|(fact, diff)| match fact {
+            Fact::Seen(place, action) => Some((place, action, diff)),
+            _ => None,
+        });
+        for (_, action, diff) in seen.clone() {
+            if let Some(count) = action.and_then(|action| known.actions.get_mut(action)) {
+                *count = count.saturating_add_signed(i32::try_from(diff).unwrap_or(0));
+            }
+        }
+        let seen: Vec<_> = seen.map(|(place, _, diff)| (place, diff)).collect();
+        known.places.apply(seen.into_iter());
+        for (fact, diff) in values(updates) {
+            match *fact {
+                Fact::Seen(..) => {}
+                Fact::Trait(name, place, value) => known.traits.change((name, place, value), diff),
+                Fact::Consent(purpose, place, given) => {
+                    known.consents.change((purpose, place, given), diff);
+                }
+                Fact::Context(field, place, word) => {
+                    known.context[field].change((place, word), diff)
+                }
+            }
+        }
+    }
+
+    fn part(&self) -> Option<Part> {
+        Some(Part {
+            first: self.places.first()?.0,
+            last: self.places.last()?.0,
+            actions: self.actions,
+            traits: newest(self.traits.values(), |told| told.0),
+            consents: newest(self.consents.values(), |told| told.0),
+            context: std::array::from_fn(|field| self.context[field].last().copied()),
+        })
+    }
+}
+
+/// The last entry of each run of `entries`, which are sorted, with the same name.
+///
+/// Cost: one search a name.
+fn newest<T: Copy>(entries: &[T], name: impl Fn(&T) -> Word) -> Vec<T> {
+    let mut newest = Vec::new();
+    let mut rest = entries;
+    while let Some(first) = rest.first() {
+        let run = rest.partition_point(|entry| name(entry) <= name(first));
+        newest.push(rest[run - 1]);
+        rest = &rest[run..];
+    }
+    newest
+}
+
+/// What one source of a profile's row contributes.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+enum Share {
+    /// What is known under one set of identifiers.
+    Known(Part),
+    /// What was bought under one set of identifiers.
+    Bought(rfm::Part),
+    /// An identifier of this kind.
+    Named(Kind),
+}
+
+/// The row that `shares` come to; nothing without an event.
+fn profile(shares: &[Share]) -> Option<Profile> {
+    let Share::Known(first) = shares.first()? else { return None };
+    let mut row = Profile {
+        first_seen: first.first,
+        last_seen: first.last,
+        actions: [0; ACTIONS],
+        identifiers: BTreeMap::new(),
+        traits: BTreeMap::new(),
+        consents: BTreeMap::new(),
+        device: None,
+        country: None,
+        channel: None,
+        orders: 0,
+        revenue: Money(0),
+        refunded: Money(0),
+    };
+    let (mut traits, mut consents, mut context) = (Vec::new(), Vec::new(), [None; 3]);
+    for share in shares {
+        match share {
+            Share::Known(part) => {
+                row.first_seen = row.first_seen.min(part.first);
+                row.last_seen = row.last_seen.max(part.last);
+                row.actions.iter_mut().zip(part.actions).for_each(|(sum, count)| *sum += count);
+                traits.extend_from_slice(&part.traits);
+                consents.extend_from_slice(&part.consents);
+                context = std::array::from_fn(|field| context[field].max(part.context[field]));
+            }
+            Share::Bought(part) => {
+                row.orders += part.orders;
+                row.revenue.0 += part.gross.0;
+                row.refunded.0 += part.refunded.0;
+            }
+            Share::Named(kind) => *row.identifiers.entry(*kind).or_default() += 1,
+        }
+    }
+    // Sorted by name and place, so that the last one told of a name stays.
+    traits.sort_unstable();
+    consents.sort_unstable();
+    row.traits = traits.into_iter().map(|(name, _, value)| (name, value)).collect();
+    row.consents = consents.into_iter().map(|(purpose, _, given)| (purpose, given)).collect();
+    [row.device, row.country, row.channel] = context.map(|told| told.map(|(_, word)| word));
+    Some(row)
 }
 
 fn profiles_batch(_: &History<'_>) -> std::collections::BTreeMap<ProfileId, Profile> {

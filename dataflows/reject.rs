@@ -2,9 +2,11 @@
 //!
 //! A refused record is an event too, so its row leaves when the record is corrected or retracted.
 
-use crate::event::{EventId, Reject};
+use std::rc::Rc;
+
+use crate::event::{Action, Event, EventId, Reject};
 use crate::show;
-use crate::view::{History, View, optional};
+use crate::view::{Facts, History, Rows, View, optional};
 
 /// The records that are refused at this tick.
 pub const REJECTS: View<EventId, Reject> = View::new("rejects", rejects_batch);
@@ -16,6 +18,16 @@ show!(Reject, |reject, names| {
     "field" => optional(reject.field, names),
     "reason" => names.word(reject.reason.0.get()),
 });
+
+/// Maintains [`REJECTS`] from events.
+///
+/// Cost: one update per record that is refused or corrected.
+pub fn rejects<'s>(events: Facts<'s, Rc<Event>>) -> Rows<'s, EventId, Reject> {
+    events.flat_map(|event| match &event.action {
+        Action::Reject(reject) => Some((event.id, reject.clone())),
+        _ => None,
+    })
+}
 
 fn rejects_batch(_: &History<'_>) -> std::collections::BTreeMap<EventId, Reject> {
     Default::default()

@@ -12,11 +12,24 @@
 //! smaller value (event time, count, money). `group` is the place in
 //! [`Settings::groups`](crate::Settings) of the first that fits, or their number if none does.
 
+mod rank;
+
+use std::hash::Hash;
+use std::rc::Rc;
+
+use differential_dataflow::ExchangeData;
 use serde::{Deserialize, Serialize};
 
-use crate::event::{EventTime, Money, ProfileId};
+use crate::day::window;
+use crate::event::{Day, EventTime, Money, OrderId, ProfileId};
+use crate::identity::Owners;
+use crate::operator::{Bag, by_tick, fold, values};
+use crate::order::Order;
+use crate::settings::Settings;
 use crate::show;
-use crate::view::{History, View};
+use crate::view::{Diff, Facts, History, Rows, View};
+
+use rank::Ranks;
 
 /// The RFM row of every profile with an order in the window.
 pub const RFM: View<ProfileId, Rfm> = View::new("rfm", rfm_batch);
@@ -49,6 +62,116 @@ show!(Rfm, |row, names| {
     "m" => row.m.to_string(),
     "group" => names.group(row.group),
 });
+
+/// RFM before the scores.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Purchases {
+    /// When the last open order was placed.
+    pub last_order: EventTime,
+    /// How many open orders there are.
+    pub orders: u32,
+    /// What all orders came to.
+    pub gross: Money,
+    /// What of it was given back.
+    pub refunded: Money,
+}
+
+impl Purchases {
+    /// What the orders come to, refunds taken off.
+    #[must_use]
+    pub fn spent(&self) -> Money {
+        Money(self.gross.0.saturating_sub(self.refunded.0))
+    }
+}
+
+/// A part of what someone bought: of an order, of the orders of a `who`, of a profile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub(crate) struct Part {
+    /// The event time of the last open order.
+    pub(crate) last: Option<EventTime>,
+    /// How many open orders.
+    pub(crate) orders: u32,
+    pub(crate) gross: Money,
+    pub(crate) refunded: Money,
+}
+
+/// Parts, summed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Sum {
+    /// The last open order of each part.
+    last: Bag<Option<EventTime>>,
+    orders: i64,
+    gross: i64,
+    refunded: i64,
+}
+
+/// The sum of all parts of each key, as one part.
+fn summed<'s, K: ExchangeData + Hash>(
+    parts: Facts<'s, (K, Part)>,
+    name: &str,
+) -> Rows<'s, K, Part> {
+    let add = |_: &K, sum: &mut Sum, updates: &[((K, Part), Diff)]| {
+        let mut last: Vec<_> = values(updates).map(|(part, diff)| (part.last, diff)).collect();
+        last.sort_unstable();
+        sum.last.apply(last.iter().map(|(last, diff)| (last, *diff)));
+        for (part, diff) in values(updates) {
+            let diff = i64::try_from(diff).unwrap_or(0);
+            sum.orders += diff * i64::from(part.orders);
+            sum.gross += diff * part.gross.0;
+            sum.refunded += diff * part.refunded.0;
+        }
+    };
+    fold(parts, name, add, |_, sum| {
+        Some(Part {
+            last: *sum.last.last()?,
+            orders: u32::try_from(sum.orders).unwrap_or(u32::MAX),
+            gross: Money(sum.gross),
+            refunded: Money(sum.refunded),
+        })
+    })
+}
+
+/// Maintains the purchases of every profile with an open order in the window.
+///
+/// Cost: per changed order, one search among the orders of the same `who`, then one pass over the
+/// sums of the profile's `who`s; when the day turns, the same for the orders that leave.
+pub fn purchases<'s>(
+    orders: Rows<'s, OrderId, Order>,
+    today: Rows<'s, (), Day>,
+    owners: Owners<'s>,
+    settings: &Settings,
+) -> Rows<'s, ProfileId, Purchases> {
+    let dated = orders.map(|(_, order)| (order.place.0.day(), order));
+    let parts = parts(window(dated, today, settings.rfm_window_days), owners);
+    summed(parts, "purchases").flat_map(|(profile, Part { last, orders, gross, refunded })| {
+        Some((profile, Purchases { last_order: last?, orders, gross, refunded }))
+    })
+}
+
+/// The sums of orders by `who`, each with its profile.
+pub(crate) fn parts<'s>(
+    orders: Facts<'s, Order>,
+    owners: Owners<'s>,
+) -> Facts<'s, (ProfileId, Part)> {
+    let parts = orders.flat_map(|order| {
+        let Order { who, place, gross, refunded, open } = order;
+        let last = open.then_some(place.0);
+        who.map(|who| (who, Part { last, orders: u32::from(open), gross, refunded }))
+    });
+    summed(parts, "purchases of who").join_core(owners, |_, part, profile| Some((*profile, *part)))
+}
+
+/// Maintains [`RFM`] from purchases.
+///
+/// Cost: per changed profile, a search in three orders; where a quintile's edge moves, the profiles
+/// whose score changes.
+pub fn rfm<'s>(
+    purchases: Rows<'s, ProfileId, Purchases>,
+    settings: &Rc<Settings>,
+) -> Rows<'s, ProfileId, Rfm> {
+    let mut ranks = Ranks::new(Rc::clone(settings));
+    by_tick(purchases, "rfm", |_| 0, move |updates, changes| ranks.tick(updates, changes))
+}
 
 fn rfm_batch(_: &History<'_>) -> std::collections::BTreeMap<ProfileId, Rfm> {
     Default::default()
