@@ -13,11 +13,14 @@
 //! * An *ordered session* is one in which a counted item was ordered. Its pairs are directed: each
 //!   counted item viewed or put into the cart, with each other counted item ordered.
 
+use std::rc::Rc;
+
 use serde::{Deserialize, Serialize};
 
-use crate::event::Item;
+use crate::event::{Action, Event, Item};
+use crate::operator::{Index, by_tick, values};
 use crate::show;
-use crate::view::{History, View};
+use crate::view::{Diff, Facts, History, View};
 
 /// In how many orders two items are together.
 pub const BOUGHT_TOGETHER: View<Items, i64> = View::new("bought_together", bought_together_batch);
@@ -87,6 +90,227 @@ show!(Basket, |basket, names| {
         Basket::OrderedSession => "ordered_session",
     }.to_string(),
 });
+
+/// An item that an event touched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Touched {
+    /// The item.
+    pub item: Item,
+    /// Whether it was ordered; otherwise it was viewed or put into the cart.
+    pub bought: bool,
+}
+
+impl Touched {
+    /// An item that was viewed or put into the cart.
+    #[must_use]
+    pub fn viewed(item: Item) -> Touched {
+        Touched { item, bought: false }
+    }
+
+    /// An item that was ordered.
+    #[must_use]
+    pub fn bought(item: Item) -> Touched {
+        Touched { item, bought: true }
+    }
+}
+
+/// What baskets are counted for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Orders: bought together.
+    Orders,
+    /// Sessions: viewed together, and viewed then bought.
+    Sessions,
+}
+
+/// The counts of baskets: each fact is counted as often as it is there.
+#[expect(missing_debug_implementations, reason = "a collection has nothing to show")]
+pub struct Related<'s> {
+    /// Pairs in one basket.
+    pub together: Facts<'s, Items>,
+    /// Directed pairs of ordered sessions.
+    pub then: Facts<'s, Items>,
+    /// Items by role.
+    pub items: Facts<'s, RoleItem>,
+    /// Baskets.
+    pub baskets: Facts<'s, Basket>,
+}
+
+/// The items of orders, by order.
+#[must_use]
+pub fn order_baskets<'s>(events: Facts<'s, Rc<Event>>) -> Facts<'s, (u64, Touched)> {
+    events.flat_map(|event| match &event.action {
+        Action::Order { order, lines } => {
+            let lines = lines.iter().filter(|line| 0 < line.quantity);
+            lines.map(|line| (order.0, Touched::bought(line.item))).collect()
+        }
+        _ => Vec::new(),
+    })
+}
+
+/// The items of the sessions that the source names, by session.
+#[must_use]
+pub fn named_baskets<'s>(events: Facts<'s, Rc<Event>>) -> Facts<'s, (u64, Touched)> {
+    events.flat_map(|event| {
+        let session = event.context.session.map(|session| session.0.get());
+        let (one, many) = match &event.action {
+            Action::View(item) | Action::AddToCart(item) => (Some(Touched::viewed(*item)), &[][..]),
+            Action::Order { lines, .. } => (None, lines.as_slice()),
+            _ => (None, &[][..]),
+        };
+        let many = many.iter().filter(|line| 0 < line.quantity);
+        let touched = one.into_iter().chain(many.map(|line| Touched::bought(line.item)));
+        let touched = session.into_iter().zip([touched]);
+        touched.flat_map(|(session, all)| all.map(move |one| (session, one))).collect::<Vec<_>>()
+    })
+}
+
+/// Counts what is together in `baskets`.
+///
+/// Cost: per item that comes to or leaves a basket, one update for each item it is there with.
+pub fn related<'s>(
+    baskets: Facts<'s, (u64, Touched)>,
+    purpose: Purpose,
+    basket_items_max: usize,
+) -> Related<'s> {
+    let mut states: Index<u64, Vec<Entry>> = Index::default();
+    let route = |(basket, _): &(u64, Touched)| crate::event::spread(*basket);
+    let found = by_tick(baskets, "related", route, move |updates, changes| {
+        for group in updates.chunk_by(|((a, _), _), ((b, _), _)| a == b) {
+            let basket = &group[0].0.0;
+            let state = states.entry(basket);
+            let old = counted(state, basket_items_max);
+            values(group).for_each(|(touched, diff)| touch(state, *touched, diff));
+            let new = counted(state, basket_items_max);
+            if state.is_empty() {
+                states.remove(basket);
+            }
+            if old != new {
+                together(purpose, &old, &new, changes);
+                if purpose == Purpose::Sessions && old.iter().chain(&new).any(|item| item.bought) {
+                    then(&old, -1, changes);
+                    then(&new, 1, changes);
+                }
+            }
+        }
+    });
+    Related {
+        together: found.clone().flat_map(|found| match found {
+            Found::Together(items) => Some(items),
+            _ => None,
+        }),
+        then: found.clone().flat_map(|found| match found {
+            Found::Then(items) => Some(items),
+            _ => None,
+        }),
+        items: found.clone().flat_map(|found| match found {
+            Found::Item(item) => Some(item),
+            _ => None,
+        }),
+        baskets: found.flat_map(|found| match found {
+            Found::Basket(basket) => Some(basket),
+            _ => None,
+        }),
+    }
+}
+
+/// What changes in the counts.
+#[derive(Clone, Copy, Debug)]
+enum Found {
+    Together(Items),
+    Then(Items),
+    Item(RoleItem),
+    Basket(Basket),
+}
+
+/// An item of a basket, and how often it was touched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Entry {
+    item: Item,
+    viewed: u32,
+    bought: u32,
+}
+
+/// An item that counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Counted {
+    item: Item,
+    viewed: bool,
+    bought: bool,
+}
+
+/// One touch more or fewer.
+fn touch(entries: &mut Vec<Entry>, touched: Touched, diff: Diff) {
+    let place = entries.partition_point(|entry| entry.item < touched.item);
+    if entries.get(place).is_none_or(|entry| entry.item != touched.item) {
+        entries.insert(place, Entry { item: touched.item, viewed: 0, bought: 0 });
+    }
+    let entry = &mut entries[place];
+    let count = if touched.bought { &mut entry.bought } else { &mut entry.viewed };
+    *count = count.saturating_add_signed(i32::try_from(diff).unwrap_or(0));
+    if entry.viewed == 0 && entry.bought == 0 {
+        entries.remove(place);
+    }
+}
+
+/// The items of a basket that count: the smallest.
+fn counted(entries: &[Entry], max: usize) -> Vec<Counted> {
+    let counted = entries.iter().take(max).map(|entry| Counted {
+        item: entry.item,
+        viewed: 0 < entry.viewed,
+        bought: 0 < entry.bought,
+    });
+    counted.collect()
+}
+
+/// The change of the pairs without direction, of the items and of the basket itself.
+fn together(purpose: Purpose, old: &[Counted], new: &[Counted], changes: &mut Vec<(Found, Diff)>) {
+    let (role, basket) = match purpose {
+        Purpose::Orders => (Role::Bought, Basket::Order),
+        Purpose::Sessions => (Role::Viewed, Basket::Session),
+    };
+    // What leaves parts from all that was there, then what comes meets all that is there.
+    let has =
+        |items: &[Counted], item: Item| items.binary_search_by_key(&item, |of| of.item).is_ok();
+    let mut there: Vec<Item> = old.iter().map(|counted| counted.item).collect();
+    let mut pairs = |item: Item, others: &[Item], diff: Diff| {
+        changes.push((Found::Item(RoleItem(role, item)), diff));
+        for other in others {
+            let pair = Items(item.min(*other), item.max(*other));
+            changes.push((Found::Together(pair), diff));
+        }
+    };
+    for counted in old.iter().filter(|counted| !has(new, counted.item)) {
+        there.retain(|item| *item != counted.item);
+        pairs(counted.item, &there, -1);
+    }
+    for counted in new.iter().filter(|counted| !has(old, counted.item)) {
+        pairs(counted.item, &there, 1);
+        there.push(counted.item);
+    }
+    match (old.is_empty(), new.is_empty()) {
+        (true, false) => changes.push((Found::Basket(basket), 1)),
+        (false, true) => changes.push((Found::Basket(basket), -1)),
+        _ => {}
+    }
+}
+
+/// The directed pairs of an ordered session, its items by role, and the session itself.
+fn then(items: &[Counted], diff: Diff, changes: &mut Vec<(Found, Diff)>) {
+    if !items.iter().any(|item| item.bought) {
+        return;
+    }
+    changes.push((Found::Basket(Basket::OrderedSession), diff));
+    for bought in items.iter().filter(|item| item.bought) {
+        changes.push((Found::Item(RoleItem(Role::BoughtAfter, bought.item)), diff));
+    }
+    for viewed in items.iter().filter(|item| item.viewed) {
+        changes.push((Found::Item(RoleItem(Role::ViewedBefore, viewed.item)), diff));
+        for bought in items.iter().filter(|item| item.bought && item.item != viewed.item) {
+            changes.push((Found::Then(Items(viewed.item, bought.item)), diff));
+        }
+    }
+}
 
 fn bought_together_batch(_: &History<'_>) -> std::collections::BTreeMap<Items, i64> {
     Default::default()

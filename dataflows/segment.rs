@@ -20,12 +20,18 @@
 //! * [`CENTROIDS`]: the centroids of the newest model. [`SPREAD`]: over the profiles with features,
 //!   their number and the sum of the squared distances to the nearest centroid of the newest model.
 
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
 use serde::{Deserialize, Serialize};
 
-use crate::event::{FEATURES_MAX, Point, ProfileId};
-use crate::feature::point;
+use crate::event::{Action, Event, EventId, EventTime, FEATURES_MAX, Model, Point, ProfileId};
+use crate::feature::{Features, point};
+use crate::identity::Owners;
+use crate::operator::{Bag, beside, fold, hash, values};
+use crate::settings::{SegmentSettings, Settings};
 use crate::show;
-use crate::view::{History, View};
+use crate::view::{Diff, Facts, History, Rows, View};
 
 /// The segment of every profile that has features.
 pub const SEGMENTS: View<ProfileId, Segment> = View::new("segments", segments_batch);
@@ -84,6 +90,229 @@ show!(Spread, |row, names| {
     "profiles" => row.profiles.to_string(),
     "inertia" => row.inertia.to_string(),
 });
+
+/// What segments come to.
+#[expect(missing_debug_implementations, reason = "a collection has nothing to show")]
+pub struct Segments<'s> {
+    /// The rows of [`SEGMENTS`].
+    pub rows: Rows<'s, ProfileId, Segment>,
+    /// The rows of [`CENTROIDS`].
+    pub centroids: Rows<'s, Segment, Centroid>,
+    /// The rows of [`SPREAD`].
+    pub spread: Rows<'s, (), Spread>,
+}
+
+/// Maintains [`CELLS`] from features.
+///
+/// Cost: per changed point, one look-up.
+pub fn cells<'s>(
+    features: Rows<'s, ProfileId, Features>,
+    settings: &Settings,
+) -> Rows<'s, Cell, CellSum> {
+    let side = settings.segments.cell.max(1);
+    let points = features
+        .map(move |(_, Features(point))| (Cell(point.map(|value| value.div_euclid(side))), point));
+    let add = |_: &Cell, sum: &mut CellSum, updates: &[((Cell, Point), Diff)]| {
+        for (point, diff) in values(updates) {
+            let diff = i64::try_from(diff).unwrap_or(0);
+            sum.profiles += diff;
+            sum.sums.iter_mut().zip(point).for_each(|(sum, x)| *sum += diff * i64::from(*x));
+        }
+    };
+    fold(points, "cells", add, |_, sum| (0 < sum.profiles).then_some(*sum))
+}
+
+/// Maintains [`SEGMENTS`], [`CENTROIDS`] and [`SPREAD`] from features and the models among events.
+///
+/// Cost: per changed point, one pass over the centroids; when a model comes, one pass over all
+/// profiles, and an update for each whose segment changes.
+pub fn segments<'s>(
+    events: Facts<'s, Rc<Event>>,
+    features: Rows<'s, ProfileId, Features>,
+    owners: Owners<'s>,
+    settings: &Settings,
+) -> Segments<'s> {
+    let models = events.clone().flat_map(|event| match &event.action {
+        Action::Model(model) if !model.centroids.is_empty() => {
+            Some((model.tick, event.id, event.at, model.clone()))
+        }
+        _ => None,
+    });
+    let mut data = features.map(|(profile, features)| (profile, Note::Stands(features.0)));
+    if 0 < settings.segments.reassign_after {
+        let seen = events.flat_map(|event| event.key().map(|who| (who, event.at)));
+        let seen = seen.join_core(owners, |_, at, profile| Some((*profile, Note::Seen(*at))));
+        data = data.concat(seen);
+    }
+    let settings = settings.segments.clone();
+    let shard = |(profile, _): &(ProfileId, Note)| hash(profile);
+    let found = beside(
+        data,
+        models.clone(),
+        "segments",
+        shard,
+        move |shard: &mut Shard, notes, models, changes| {
+            shard.tick(&settings, notes, models, changes);
+        },
+    );
+    let centroids = fold(
+        models.map(|model| ((), model)),
+        "centroids",
+        |(), models: &mut Bag<Ranked>, updates| models.apply(values(updates)),
+        |(), models| models.last().map(|(_, _, _, model)| model.centroids.clone()),
+    );
+    let distances = found.clone().flat_map(|found| match found {
+        Found::Distance(distance) => Some(((), distance)),
+        Found::Row(..) => None,
+    });
+    Segments {
+        rows: found.flat_map(|found| match found {
+            Found::Row(profile, segment) => Some((profile, segment)),
+            Found::Distance(_) => None,
+        }),
+        centroids: centroids.flat_map(|((), centroids)| {
+            (0..).map(Segment).zip(centroids.into_iter().map(Centroid))
+        }),
+        spread: fold(
+            distances,
+            "spread",
+            |(), sum: &mut Spread, updates| {
+                for (distance, diff) in values(updates) {
+                    let diff = i64::try_from(diff).unwrap_or(0);
+                    sum.profiles += diff;
+                    sum.inertia += diff * distance;
+                }
+            },
+            |(), sum| (0 < sum.profiles).then_some(*sum),
+        ),
+    }
+}
+
+/// A model, by age.
+type Ranked = (u64, EventId, EventTime, Model);
+
+/// What a profile's segment depends on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+enum Note {
+    /// Where it stands.
+    Stands(Point),
+    /// When something happened.
+    Seen(EventTime),
+}
+
+/// What follows for a profile.
+#[derive(Clone, Copy, Debug)]
+enum Found {
+    /// Its segment.
+    Row(ProfileId, Segment),
+    /// Its squared distance to the nearest centroid.
+    Distance(i64),
+}
+
+/// A profile of a shard.
+#[derive(Default)]
+struct Standing {
+    point: Bag<Point>,
+    seen: Bag<EventTime>,
+    /// What is published: segment and squared distance.
+    published: Option<(Segment, i64)>,
+}
+
+/// What a shard holds.
+#[derive(Default)]
+struct Shard {
+    profiles: BTreeMap<ProfileId, Standing>,
+    models: Bag<Ranked>,
+}
+
+impl Shard {
+    fn tick(
+        &mut self,
+        settings: &SegmentSettings,
+        notes: &[((ProfileId, Note), Diff)],
+        models: &[(Ranked, Diff)],
+        changes: &mut Vec<(Found, Diff)>,
+    ) {
+        self.models.apply(models.iter().map(|(model, diff)| (model, *diff)));
+        for ((profile, note), diff) in notes {
+            let standing = self.profiles.entry(*profile).or_default();
+            match note {
+                Note::Stands(point) => standing.point.change(*point, *diff),
+                Note::Seen(at) => standing.seen.change(*at, *diff),
+            }
+        }
+        let mut newest = self.models.values().iter().rev();
+        let (newest, before) = (newest.next(), newest.next());
+        let mut publish = |profile: &ProfileId, standing: &mut Standing| {
+            let new = newest.and_then(|newest| {
+                assignment(settings, standing.point.last()?, &standing.seen, newest, before)
+            });
+            let old = std::mem::replace(&mut standing.published, new);
+            for (found, diff) in [(old, -1), (new, 1)] {
+                let Some((segment, distance)) = found.filter(|_| old != new) else { continue };
+                if old.map(|old| old.0) != new.map(|new| new.0) {
+                    changes.push((Found::Row(*profile, segment), diff));
+                }
+                changes.push((Found::Distance(distance), diff));
+            }
+        };
+        if models.is_empty() {
+            for profiles in notes.chunk_by(|((a, _), _), ((b, _), _)| a == b) {
+                let profile = profiles[0].0.0;
+                let Some(standing) = self.profiles.get_mut(&profile) else { continue };
+                publish(&profile, standing);
+                if standing.point.is_empty() && standing.seen.is_empty() {
+                    self.profiles.remove(&profile);
+                }
+            }
+        } else {
+            self.profiles.iter_mut().for_each(|(profile, standing)| publish(profile, standing));
+            self.profiles.retain(|_, held| !held.point.is_empty() || !held.seen.is_empty());
+        }
+    }
+}
+
+/// The segment of a profile, and its squared distance to the nearest centroid.
+fn assignment(
+    settings: &SegmentSettings,
+    point: &Point,
+    seen: &Bag<EventTime>,
+    newest: &Ranked,
+    before: Option<&Ranked>,
+) -> Option<(Segment, i64)> {
+    let (_, _, trained, Model { centroids, .. }) = newest;
+    let (nearest, distance) = nearest(point, centroids)?;
+    let damped = 0 < settings.hysteresis || 0 < settings.reassign_after;
+    let before = before.filter(|_| damped);
+    let kept =
+        before.and_then(|(_, _, _, model)| self::nearest(point, &model.centroids)).map(|p| p.0);
+    let stays = kept.is_some_and(|kept| {
+        let later = seen.values().len() - seen.values().partition_point(|at| at <= trained);
+        if u32::try_from(later).is_ok_and(|later| later < settings.reassign_after) {
+            return true;
+        }
+        let root = |distance: i64| distance.max(0).isqrt();
+        let own = centroids.get(usize::from(kept)).map(|centroid| squared(point, centroid));
+        0 < settings.hysteresis
+            && own.is_some_and(|own| root(own) - root(distance) <= i64::from(settings.hysteresis))
+    });
+    let number = kept.filter(|_| stays).unwrap_or(nearest);
+    Some((Segment(number), distance))
+}
+
+/// The number of the nearest of `centroids`, the smallest of equal ones, and its squared distance.
+#[must_use]
+pub fn nearest(point: &Point, centroids: &[Point]) -> Option<(u8, i64)> {
+    let distances =
+        centroids.iter().zip(0_u8..).map(|(centroid, number)| (squared(point, centroid), number));
+    distances.min().map(|(distance, number)| (number, distance))
+}
+
+/// The squared distance of two points.
+#[must_use]
+pub fn squared(a: &Point, b: &Point) -> i64 {
+    a.iter().zip(b).map(|(a, b)| (i64::from(*a) - i64::from(*b)).pow(2)).sum()
+}
 
 fn segments_batch(_: &History<'_>) -> std::collections::BTreeMap<ProfileId, Segment> {
     Default::default()
