@@ -12,7 +12,9 @@ use crate::event::{Action, Day, Event};
 use crate::operator::{Bag, beside, fold, hash, values};
 use crate::settings::window_start;
 use crate::show;
-use crate::view::{Diff, Facts, History, Rows, View};
+use crate::view::{Diff, Facts, Rows, View};
+
+pub use batch::today_batch;
 
 /// Today; no row before the first `day` event.
 pub const TODAY: View<(), Day> = View::new("today", today_batch);
@@ -101,6 +103,23 @@ impl<D> Default for Window<D> {
     }
 }
 
-fn today_batch(_: &History<'_>) -> std::collections::BTreeMap<(), Day> {
-    Default::default()
+mod batch {
+    //! The batch twin of [`day`](crate::day).
+
+    use std::collections::BTreeMap;
+
+    use crate::event::{Action, Day};
+    use crate::view::History;
+
+    /// The meaning of [`TODAY`](crate::TODAY).
+    pub fn today_batch(history: &History<'_>) -> BTreeMap<(), Day> {
+        let mut today = BTreeMap::new();
+        for event in history.events {
+            if let Action::Day(day) = event.action {
+                let greatest = today.entry(()).or_insert(day);
+                *greatest = day.max(*greatest);
+            }
+        }
+        today
+    }
 }

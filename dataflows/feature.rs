@@ -31,7 +31,9 @@ use crate::score::doublings;
 use crate::session::{Session, SessionId};
 use crate::settings::{Feature, Settings};
 use crate::show;
-use crate::view::{Diff, Facts, History, Rows, View};
+use crate::view::{Diff, Facts, Rows, View};
+
+pub use batch::features_batch;
 
 /// The point of every profile that has RFM.
 pub const FEATURES: View<ProfileId, Features> = View::new("features", features_batch);
@@ -243,6 +245,114 @@ impl Known {
     }
 }
 
-fn features_batch(_: &History<'_>) -> std::collections::BTreeMap<ProfileId, Features> {
-    Default::default()
+mod batch {
+    //! The batch twin of [`feature`](crate::feature).
+
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use crate::event::{Action, Day, FEATURES_MAX, ProfileId, Word};
+    use crate::feature::Features;
+    use crate::identity::owner_batch;
+    use crate::rfm::{TotalBatch, totals_batch};
+    use crate::score::doublings;
+    use crate::session::bought_batch;
+    use crate::settings::Feature;
+    use crate::view::History;
+    use crate::{ITEMS, SESSIONS, TODAY};
+
+    /// The meaning of [`FEATURES`](crate::FEATURES).
+    pub fn features_batch(history: &History<'_>) -> BTreeMap<ProfileId, Features> {
+        let today = (TODAY.batch)(history).get(&()).copied();
+        let browsing = browsing_batch(history);
+        let breadth = breadth_batch(history);
+        let mut rows = BTreeMap::new();
+        for (profile, total) in &totals_batch(history).0 {
+            let browsing = browsing.get(profile).copied().unwrap_or_default();
+            let mut point = [0; FEATURES_MAX];
+            for (place, feature) in point.iter_mut().zip(&history.settings.segments.features) {
+                *place = match feature {
+                    Feature::Recency => recency_batch(total, today),
+                    Feature::Frequency => doublings(i64::from(total.orders)),
+                    Feature::OrderValue => doublings(total.spent().0 / i64::from(total.orders)),
+                    Feature::Spent => doublings(total.spent().0),
+                    Feature::Depth => browsing.depth(),
+                    Feature::SessionTime => browsing.time(),
+                    Feature::Breadth => {
+                        let categories = breadth.get(profile).map_or(0, BTreeSet::len);
+                        doublings(1 + i64::try_from(categories).unwrap_or(i64::MAX - 1))
+                    }
+                    Feature::Returns => returns_batch(total),
+                };
+            }
+            rows.insert(*profile, Features(point));
+        }
+        rows
+    }
+
+    /// Whole doublings of the calendar days since the last order.
+    fn recency_batch(total: &TotalBatch, today: Option<Day>) -> i32 {
+        let last = i64::from(total.last_order.day().0);
+        let days = today.map_or(0, |today| i64::from(today.0) - last).max(0);
+        1000 * i32::try_from((days + 1).ilog2()).unwrap_or(0)
+    }
+
+    /// The share of the money of all orders that was given back.
+    fn returns_batch(total: &TotalBatch) -> i32 {
+        let share = (1000 * total.refunded).checked_div(total.gross).unwrap_or(0);
+        i32::try_from(share.clamp(0, 1000)).unwrap_or(0)
+    }
+
+    /// What the sessions of a profile come to.
+    #[derive(Clone, Copy, Default)]
+    struct BrowsingBatch {
+        /// How many there are.
+        sessions: i64,
+        /// How many views are in them.
+        views: i64,
+        /// How many whole seconds they last.
+        seconds: i64,
+    }
+
+    impl BrowsingBatch {
+        /// Views per session.
+        fn depth(self) -> i32 {
+            if self.sessions == 0 {
+                return 0;
+            }
+            doublings(self.views + self.sessions) - doublings(self.sessions)
+        }
+
+        /// Seconds per session.
+        fn time(self) -> i32 {
+            self.seconds.checked_div(self.sessions).map_or(0, |seconds| doublings(1 + seconds))
+        }
+    }
+
+    /// What the sessions of every profile come to.
+    fn browsing_batch(history: &History<'_>) -> BTreeMap<ProfileId, BrowsingBatch> {
+        let mut rows: BTreeMap<ProfileId, BrowsingBatch> = BTreeMap::new();
+        for session in (SESSIONS.batch)(history).values() {
+            let Some(profile) = session.profile else { continue };
+            let row = rows.entry(profile).or_default();
+            row.sessions += 1;
+            row.views += i64::from(session.views);
+            row.seconds += (session.end.0 - session.start.0) / 1_000_000;
+        }
+        rows
+    }
+
+    /// The categories that every profile has ordered from.
+    fn breadth_batch(history: &History<'_>) -> BTreeMap<ProfileId, BTreeSet<Word>> {
+        let catalogue = (ITEMS.batch)(history);
+        let mut rows: BTreeMap<ProfileId, BTreeSet<Word>> = BTreeMap::new();
+        for event in history.events {
+            let Action::Order { lines, .. } = &event.action else { continue };
+            let Some(profile) = owner_batch(history, event) else { continue };
+            for item in bought_batch(lines) {
+                let category = catalogue.get(&item).and_then(|attributes| attributes.category);
+                rows.entry(profile).or_default().extend(category);
+            }
+        }
+        rows
+    }
 }

@@ -20,7 +20,7 @@
 //! An identifier has a row exactly if some event carries it in `who` or some `link` names it.
 //!
 //! An event belongs to the profile of the strongest of its identifiers that is not shared, or of
-//! the strongest if all are: see [`Identity::events`].
+//! the strongest if all are: see [`Identity`].
 
 mod graph;
 mod limits;
@@ -37,15 +37,31 @@ use crate::operator::{Bag, Index, by_tick};
 use crate::settings::Settings;
 use crate::show;
 use crate::tick::Tick;
-use crate::view::{Diff, Facts, History, Rows, View};
+use crate::view::{Diff, Facts, Rows, View};
 
 use graph::Graph;
+
+pub use batch::{
+    IdentityBatch, attribution_batch, conflicts_batch, identity_batch, owner_batch, owners_batch,
+};
 
 /// The profile of every identifier.
 pub const IDENTITY: View<Identifier, ProfileId> = View::new("identity", identity_batch);
 
 /// The pairs of identifiers that were not joined because a limit would have been exceeded.
 pub const CONFLICTS: View<Pair, Conflict> = View::new("conflicts", conflicts_batch);
+
+/// The sets of identifiers whose events belong to a profile: what an erasure has to find.
+pub const OWNERS: View<Owned, ()> = View::new("owners", owners_batch);
+
+/// A set of identifiers whose events belong to a profile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Owned(pub ProfileId, pub Who);
+
+show!(Owned, |owned, names| {
+    "profile" => names.identifier(owned.0.0),
+    "who" => format!("{:016x}{:016x}", owned.1.0, owned.1.1),
+});
 
 /// Two identifiers, the smaller first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -85,7 +101,7 @@ pub struct Identity<'s> {
 pub fn identity<'s>(events: Facts<'s, Rc<Event>>, settings: &Rc<Settings>) -> Identity<'s> {
     let settings = Rc::clone(settings);
     let decisions = events.clone().flat_map(|event| match event.action {
-        Action::Link(a, b) if a != b => Some(Claim::Link(Pair(a.min(b), a.max(b)), event.place())),
+        Action::Link(a, b) => Some(Claim::Link(Pair(a.min(b), a.max(b)), event.place())),
         Action::Unlink(a, b) if a != b => Some(Claim::Unlink(Pair(a.min(b), a.max(b)))),
         _ => None,
     });
@@ -200,10 +216,196 @@ fn first_seen<'s>(events: Facts<'s, Rc<Event>>) -> Rows<'s, Group, Place> {
     )
 }
 
-fn identity_batch(_: &History<'_>) -> std::collections::BTreeMap<Identifier, ProfileId> {
-    Default::default()
-}
+mod batch {
+    //! The batch twin of [`identity`](crate::identity).
 
-fn conflicts_batch(_: &History<'_>) -> std::collections::BTreeMap<Pair, Conflict> {
-    Default::default()
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use crate::event::{Action, Event, EventTime, Identifier, Kind, Place, ProfileId, Who};
+    use crate::identity::{Conflict, Owned, Pair};
+    use crate::settings::Settings;
+    use crate::view::History;
+
+    /// The meaning of [`IDENTITY`](crate::IDENTITY).
+    pub fn identity_batch(history: &History<'_>) -> BTreeMap<Identifier, ProfileId> {
+        history.once(decide_batch).profiles.clone()
+    }
+
+    /// The meaning of [`CONFLICTS`](crate::CONFLICTS).
+    pub fn conflicts_batch(history: &History<'_>) -> BTreeMap<Pair, Conflict> {
+        history.once(decide_batch).conflicts.clone()
+    }
+
+    /// The profile that an event belongs to; `None` for an event of nobody.
+    #[must_use]
+    pub fn owner_batch(history: &History<'_>, event: &Event) -> Option<ProfileId> {
+        let identity = history.once(decide_batch);
+        let trusted = event.who.iter().filter(|id| !identity.shared.contains(id)).min();
+        let spokesman = trusted.or(event.who.iter().min())?;
+        Some(identity.profiles[spokesman])
+    }
+
+    /// The meaning of [`OWNERS`](crate::OWNERS).
+    pub fn owners_batch(history: &History<'_>) -> BTreeMap<Owned, ()> {
+        let owners = attribution_batch(history).into_iter();
+        owners.map(|(who, profile)| (Owned(profile, who), ())).collect()
+    }
+
+    /// The profile of every set of identifiers that some event carries.
+    #[must_use]
+    pub fn attribution_batch(history: &History<'_>) -> BTreeMap<Who, ProfileId> {
+        let mut profiles = BTreeMap::new();
+        for event in history.events {
+            if let (Some(who), Some(profile)) = (event.key(), owner_batch(history, event)) {
+                profiles.insert(who, profile);
+            }
+        }
+        profiles
+    }
+
+    /// All that identity decides.
+    #[derive(Debug)]
+    pub struct IdentityBatch {
+        /// The profile of every identifier.
+        pub profiles: BTreeMap<Identifier, ProfileId>,
+        /// The pairs that a limit kept apart.
+        pub conflicts: BTreeMap<Pair, Conflict>,
+        /// The identifiers that are seen with too many stronger ones to say anything.
+        pub shared: BTreeSet<Identifier>,
+    }
+
+    /// Decides identity, in the order of the rule.
+    fn decide_batch(history: &History<'_>) -> IdentityBatch {
+        let seen = first_seen_batch(history);
+        let live = live_pairs_batch(history);
+        let shared = shared_batch(&live, history.settings);
+        let mut active: Vec<(Kind, Place, Pair)> = Vec::new();
+        for (pair, place) in live {
+            if !shared.contains(&pair.0) && !shared.contains(&pair.1) {
+                active.push((pair.1.kind(), place, pair));
+            }
+        }
+        // Raw components do not disturb each other, so one pass over all pairs decides every one.
+        active.sort_unstable();
+        let mut groups = GroupsBatch::apart(seen.keys().copied());
+        let mut conflicts = BTreeMap::new();
+        for (_, _, pair) in active {
+            if let Some(kind) = groups.join(pair, history.settings) {
+                conflicts.insert(pair, Conflict { kind });
+            }
+        }
+        let mut profiles = BTreeMap::new();
+        for members in groups.members {
+            let Some(face) = members.iter().copied().min_by_key(|id| (id.kind(), seen[id], *id))
+            else {
+                continue;
+            };
+            profiles.extend(members.into_iter().map(|id| (id, ProfileId(face))));
+        }
+        IdentityBatch { profiles, conflicts, shared }
+    }
+
+    /// When each identifier was first carried by an event or named by a link.
+    fn first_seen_batch(history: &History<'_>) -> BTreeMap<Identifier, EventTime> {
+        let mut seen: BTreeMap<Identifier, EventTime> = BTreeMap::new();
+        for event in history.events {
+            let mut named = event.who.to_vec();
+            if let Action::Link(left, right) = event.action {
+                named.extend([left, right]);
+            }
+            for id in named {
+                let first = seen.entry(id).or_insert(event.at);
+                *first = event.at.min(*first);
+            }
+        }
+        seen
+    }
+
+    /// Every pair that is claimed and not unlinked, with the least place of its claims.
+    fn live_pairs_batch(history: &History<'_>) -> BTreeMap<Pair, Place> {
+        let mut claims: BTreeMap<Pair, Place> = BTreeMap::new();
+        let mut unlinked: BTreeSet<Pair> = BTreeSet::new();
+        for event in history.events {
+            let mut claimed = Vec::new();
+            for (i, left) in event.who.iter().enumerate() {
+                claimed.extend(event.who[i + 1..].iter().map(|right| pair_batch(*left, *right)));
+            }
+            match event.action {
+                Action::Link(left, right) => claimed.push(pair_batch(left, right)),
+                Action::Unlink(left, right) => _ = unlinked.insert(pair_batch(left, right)),
+                _ => {}
+            }
+            for pair in claimed {
+                let first = claims.entry(pair).or_insert(event.place());
+                *first = event.place().min(*first);
+            }
+        }
+        claims.retain(|pair, _| pair.0 != pair.1 && !unlinked.contains(pair));
+        claims
+    }
+
+    /// Two identifiers in order.
+    fn pair_batch(left: Identifier, right: Identifier) -> Pair {
+        Pair(left.min(right), left.max(right))
+    }
+
+    /// The identifiers in more live pairs with stronger ones than their kind may be.
+    fn shared_batch(live: &BTreeMap<Pair, Place>, settings: &Settings) -> BTreeSet<Identifier> {
+        let mut stronger: BTreeMap<Identifier, u32> = BTreeMap::new();
+        for Pair(left, right) in live.keys() {
+            if left.kind() < right.kind() {
+                *stronger.entry(*right).or_default() += 1;
+            }
+        }
+        let too_many =
+            |id: Identifier, n: u32| settings.shared_above(id.kind()).is_some_and(|k| k < n);
+        stronger.into_iter().filter(|(id, n)| too_many(*id, *n)).map(|(id, _)| id).collect()
+    }
+
+    /// Identifiers in groups that only ever grow together.
+    struct GroupsBatch {
+        /// The group that each identifier is in.
+        place: BTreeMap<Identifier, usize>,
+        /// Who is in each group; nobody once it has been joined to another.
+        members: Vec<Vec<Identifier>>,
+        /// How many of each kind are in each group.
+        kinds: Vec<BTreeMap<Kind, u32>>,
+    }
+
+    impl GroupsBatch {
+        /// Every identifier in a group of its own.
+        fn apart(ids: impl Iterator<Item = Identifier>) -> GroupsBatch {
+            let members: Vec<Vec<Identifier>> = ids.map(|id| vec![id]).collect();
+            let kinds = members.iter().map(|ids| BTreeMap::from([(ids[0].kind(), 1)])).collect();
+            let place = members.iter().enumerate().map(|(group, ids)| (ids[0], group)).collect();
+            GroupsBatch { place, members, kinds }
+        }
+
+        /// Joins the groups of a pair, or names the strongest kind of which there would be too many.
+        fn join(&mut self, pair: Pair, settings: &Settings) -> Option<Kind> {
+            let (mut small, mut large) = (self.place[&pair.0], self.place[&pair.1]);
+            if small == large {
+                return None;
+            }
+            let mut kinds = self.kinds[large].clone();
+            for (kind, n) in &self.kinds[small] {
+                *kinds.entry(*kind).or_default() += n;
+            }
+            for (kind, n) in &kinds {
+                if settings.limit(*kind).is_some_and(|limit| limit < *n) {
+                    return Some(*kind);
+                }
+            }
+            if self.members[large].len() < self.members[small].len() {
+                (small, large) = (large, small);
+            }
+            // Moving the smaller group keeps the moves of an identifier logarithmic.
+            for id in std::mem::take(&mut self.members[small]) {
+                self.place.insert(id, large);
+                self.members[large].push(id);
+            }
+            self.kinds[large] = kinds;
+            None
+        }
+    }
 }

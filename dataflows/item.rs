@@ -7,7 +7,9 @@ use std::rc::Rc;
 use crate::event::{Action, Attributes, Event, Item, Place};
 use crate::operator::{Bag, fold, values};
 use crate::show;
-use crate::view::{Facts, History, Rows, View, optional};
+use crate::view::{Facts, Rows, View, optional};
+
+pub use batch::items_batch;
 
 /// The catalogue.
 pub const ITEMS: View<Item, Attributes> = View::new("items", items_batch);
@@ -36,6 +38,24 @@ pub fn items<'s>(events: Facts<'s, Rc<Event>>) -> Rows<'s, Item, Attributes> {
     )
 }
 
-fn items_batch(_: &History<'_>) -> std::collections::BTreeMap<Item, Attributes> {
-    Default::default()
+mod batch {
+    //! The batch twin of [`item`](crate::item).
+
+    use std::collections::BTreeMap;
+
+    use crate::event::{Action, Attributes, Item, Place};
+    use crate::view::History;
+
+    /// The meaning of [`ITEMS`](crate::ITEMS).
+    pub fn items_batch(history: &History<'_>) -> BTreeMap<Item, Attributes> {
+        let mut newest: BTreeMap<Item, (Place, Attributes)> = BTreeMap::new();
+        for event in history.events {
+            if let Action::Item(item, attributes) = event.action {
+                let said = (event.place(), attributes);
+                let last = newest.entry(item).or_insert(said);
+                *last = said.max(*last);
+            }
+        }
+        newest.into_iter().map(|(item, (_, attributes))| (item, attributes)).collect()
+    }
 }

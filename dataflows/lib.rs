@@ -1,8 +1,30 @@
-//! What is computed: pure functions from collections to collections.
+//! What affluent computes: pure functions from collections to collections.
+//!
+//! ```text
+//!            ┌─ today ──────────────┐ windows
+//!            ├─ orders ─────────────┼─▶ purchases ─▶ rfm
+//!  events ───┼─ identity ─▶ owners ─┤        └─────▶ features ─▶ cells ··▶ fit ··▶ (an event)
+//!            ├─ touches ─▶ sessions ┤                    └─────▶ segments ◀── models
+//!            ├─ baskets ─▶ related  └─▶ profiles
+//!            └─ items, popular, rejects
+//! ```
+//!
+//! What shapes every dataflow:
+//!
+//! 1. **One input.** Catalogue changes, consent, "the day turned", a trained model: all are events.
+//! 2. **No ages.** A view holds instants, never durations since now. Where a result must move with
+//!    time, the day turning is an event, and only those who cross a threshold change.
+//! 3. **No floats in collections**: sums must not depend on the number of workers.
+//! 4. **No dependence on arrival.** A view is a function of the set of events.
+//! 5. **Failure is a row**: a refused record is in [`REJECTS`] until it is corrected.
+//!
+//! To add a dataflow: one file with its view, its row, its function and its batch twin; one line in
+//! [`personalize`]; one story. The laws, the audit and the snapshots follow from the registration.
 
 pub mod day;
 pub mod event;
 pub mod feature;
+pub mod fit;
 pub mod identity;
 pub mod item;
 pub mod operator;
@@ -15,15 +37,21 @@ pub mod rfm;
 pub mod score;
 pub mod segment;
 pub mod session;
-pub mod slab;
 pub mod settings;
+mod slab;
 pub mod tick;
 pub mod view;
+#[cfg(test)]
+mod batch_tests;
+
+use std::rc::Rc;
+
+use differential_dataflow::collection::concatenate;
 
 pub use day::TODAY;
 pub use event::*;
 pub use feature::FEATURES;
-pub use identity::{CONFLICTS, IDENTITY};
+pub use identity::{CONFLICTS, IDENTITY, OWNERS};
 pub use item::ITEMS;
 pub use popular::POPULAR;
 pub use profile::PROFILES;
@@ -34,3 +62,115 @@ pub use segment::{CELLS, CENTROIDS, SEGMENTS, SPREAD};
 pub use session::{DWELL, SESSIONS};
 pub use settings::*;
 pub use tick::Tick;
+pub use view::{Diff, Facts, History, Names, Publish, Rows, Show, Update, View};
+
+use related::{Purpose, Role, named_baskets, order_baskets, related};
+
+/// The views that need to know whose an event is.
+const OF_PROFILES: [&str; 12] = [
+    IDENTITY.name,
+    CONFLICTS.name,
+    OWNERS.name,
+    PROFILES.name,
+    RFM.name,
+    FEATURES.name,
+    CELLS.name,
+    SEGMENTS.name,
+    CENTROIDS.name,
+    SPREAD.name,
+    SESSIONS.name,
+    DWELL.name,
+];
+
+/// The registry: makes every view that the shop keeps, and publishes it.
+pub fn personalize<'s>(
+    events: Facts<'s, Rc<Event>>,
+    settings: &Rc<Settings>,
+    out: &mut impl Publish<'s>,
+) {
+    let keeps = |names: &[&str]| names.iter().any(|name| settings.keeps(name));
+    let today = day::today(events.clone());
+    out.publish(TODAY, today.clone());
+    out.publish(REJECTS, reject::rejects(events.clone()));
+    out.publish(ITEMS, item::items(events.clone()));
+    if keeps(&[POPULAR.name]) {
+        out.publish(POPULAR, popular::popular(events.clone(), today.clone(), settings));
+    }
+    let (mut items, mut counted) = (Vec::new(), Vec::new());
+    if keeps(&[BOUGHT_TOGETHER.name]) {
+        let baskets = order_baskets(events.clone());
+        let bought = related(baskets, Purpose::Orders, settings.basket_items_max);
+        out.pairs(BOUGHT_TOGETHER, [Role::Bought; 2], bought.together, bought.items.clone());
+        items.push(bought.items);
+        counted.push(bought.baskets);
+    }
+    let seen = keeps(&[VIEWED_TOGETHER.name, VIEWED_THEN_BOUGHT.name]);
+    let mut found = None;
+    if keeps(&OF_PROFILES) || (seen && settings.find_sessions) {
+        found = profiles(events.clone(), today, settings, out);
+    }
+    if seen {
+        let baskets = named_baskets(events.clone()).concatenate(found);
+        let seen = related(baskets, Purpose::Sessions, settings.basket_items_max);
+        let then = [Role::ViewedBefore, Role::BoughtAfter];
+        out.pairs(VIEWED_TOGETHER, [Role::Viewed; 2], seen.together, seen.items.clone());
+        out.pairs(VIEWED_THEN_BOUGHT, then, seen.then, seen.items.clone());
+        items.push(seen.items);
+        counted.push(seen.baskets);
+    }
+    let scope = events.scope();
+    out.tally(BASKET_ITEMS, concatenate(scope, items));
+    out.tally(BASKETS, concatenate(scope, counted));
+}
+
+/// The part of the registry that needs identity; gives the baskets of the sessions it found.
+fn profiles<'s>(
+    events: Facts<'s, Rc<Event>>,
+    today: Rows<'s, (), Day>,
+    settings: &Rc<Settings>,
+    out: &mut impl Publish<'s>,
+) -> Option<Facts<'s, (u64, related::Touched)>> {
+    let keeps = |names: &[&str]| names.iter().any(|name| settings.keeps(name));
+    let wanted = &settings.segments.features;
+    let identity = identity::identity(events.clone(), settings);
+    let owners = identity.events.clone().arrange_by_key_named("owners");
+    let orders = order::orders(events.clone(), settings);
+    out.publish(OWNERS, identity.events.map(|(who, profile)| (identity::Owned(profile, who), ())));
+    out.publish(IDENTITY, identity.profiles.clone());
+    out.publish(CONFLICTS, identity.conflicts);
+    if keeps(&[PROFILES.name]) {
+        let known = (events.clone(), orders.clone(), identity.profiles, owners.clone());
+        out.publish(PROFILES, profile::profiles(known.0, known.1, known.2, known.3));
+    }
+    let browsing = wanted.iter().any(|of| matches!(of, Feature::Depth | Feature::SessionTime));
+    let all_sessions = browsing || keeps(&[SESSIONS.name, DWELL.name]);
+    let sessions = (all_sessions || settings.find_sessions)
+        .then(|| session::sessions(events.clone(), owners.clone(), settings, all_sessions));
+    let (rows, found) = match sessions {
+        Some(sessions) => {
+            out.publish(SESSIONS, sessions.rows.clone());
+            out.publish(DWELL, sessions.dwell);
+            (Some(sessions.rows), Some(sessions.baskets))
+        }
+        None => (None, None),
+    };
+    let segmented = keeps(&[FEATURES.name, CELLS.name, SEGMENTS.name, CENTROIDS.name, SPREAD.name]);
+    if segmented || keeps(&[RFM.name]) {
+        let bought = rfm::purchases(orders, today.clone(), owners.clone(), settings);
+        out.publish(RFM, rfm::rfm(bought.clone(), settings));
+        if segmented {
+            let categories = wanted.contains(&Feature::Breadth).then(|| {
+                feature::categories(events.clone(), item::items(events.clone()), owners.clone())
+            });
+            let rows = rows.filter(|_| browsing);
+            let features = feature::features(bought, today, rows, categories, settings);
+            out.publish(FEATURES, features.clone());
+            out.publish(CELLS, segment::cells(features.clone(), settings));
+            let segments = segment::segments(events, features, owners, settings);
+            out.publish(SEGMENTS, segments.rows);
+            out.publish(CENTROIDS, segments.centroids);
+            out.publish(SPREAD, segments.spread);
+        }
+    }
+    found
+}

@@ -30,6 +30,9 @@ use crate::operator::{Bag, Index, by_tick, fold, hash, values};
 use crate::settings::Settings;
 use crate::view::{Diff, Facts, Rows};
 
+pub(crate) use batch::money_batch;
+pub use batch::orders_batch;
+
 /// What an order comes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Order {
@@ -160,8 +163,7 @@ impl Loose {
 fn sold_lines(event: &Event) -> Vec<(Alike, Sold)> {
     let Action::Order { order, lines } = &event.action else { return Vec::new() };
     let customer = event.who.first().copied();
-    let lines =
-        lines.iter().enumerate().filter(|(_, line)| customer.is_some() && 0 < line.quantity);
+    let lines = lines.iter().enumerate().filter(|_| customer.is_some());
     let sold = lines.map(|(number, line)| {
         ((customer, line.item, line.quantity), (event.place(), number, *order))
     });
@@ -236,4 +238,169 @@ fn matches(sold: &[Sold], back: &[Loose]) -> Vec<(Loose, Option<OrderId>)> {
         (*loose, line.map(|line| sold[line].2))
     });
     lines.collect()
+}
+
+mod batch {
+    //! The batch twin of [`order`](crate::order).
+
+    use std::collections::BTreeMap;
+
+    use crate::event::{
+        Action, Event, EventTime, Identifier, Item, Line, Money, OrderId, Place, Who,
+    };
+    use crate::order::{Order, unmatched};
+    use crate::view::History;
+
+    /// What every order comes to.
+    #[must_use]
+    pub fn orders_batch(history: &History<'_>) -> BTreeMap<OrderId, Order> {
+        history.once(|history| OrdersBatch(add_up_batch(history))).0.clone()
+    }
+
+    /// A sum of money; it saturates rather than overflows, and only once everything is added.
+    pub(crate) fn money_batch(sum: i128) -> Money {
+        let most = if sum < 0 { i64::MIN } else { i64::MAX };
+        Money(i64::try_from(sum).unwrap_or(most))
+    }
+
+    /// The orders, once for a history.
+    struct OrdersBatch(BTreeMap<OrderId, Order>);
+
+    /// Adds up order events first, then refunds that name an order, then those that name none.
+    fn add_up_batch(history: &History<'_>) -> BTreeMap<OrderId, Order> {
+        let mut bills: BTreeMap<OrderId, BillBatch> = BTreeMap::new();
+        for event in history.events {
+            if let Action::Order { order, lines } = &event.action {
+                let bill = bills.entry(*order).or_insert_with(|| BillBatch::opened_by(event));
+                if event.place() < bill.place {
+                    (bill.place, bill.who) = (event.place(), event.key());
+                }
+                lines.iter().for_each(|line| bill.order_line(line));
+            }
+        }
+        for event in history.events {
+            let Action::Refund { order: Some(order), lines } = &event.action else { continue };
+            let Some(bill) = bills.get_mut(order) else { continue };
+            bill.whole |= lines.is_empty();
+            lines.iter().for_each(|line| bill.refund_line(line));
+        }
+        let matches = matches_batch(history);
+        for event in history.events {
+            let Action::Refund { order: None, lines } = &event.action else { continue };
+            for (n, line) in lines.iter().enumerate() {
+                let order =
+                    matches.get(&(event.place(), n)).copied().unwrap_or(unmatched(event.id));
+                let bill = bills.entry(order).or_insert_with(|| BillBatch::opened_by(event));
+                bill.refund_line(line);
+            }
+        }
+        bills.into_iter().map(|(order, bill)| (order, bill.close())).collect()
+    }
+
+    /// The order whose line each line of the refunds without an order is matched to.
+    fn matches_batch(history: &History<'_>) -> BTreeMap<(Place, usize), OrderId> {
+        if !history.settings.match_refunds {
+            return BTreeMap::new();
+        }
+        let mut groups: BTreeMap<(Identifier, Item, i32), AlikeBatch> = BTreeMap::new();
+        for event in history.events {
+            let Some(customer) = event.who.iter().min() else { continue };
+            let (order, lines) = match &event.action {
+                Action::Order { order, lines } => (Some(*order), lines),
+                Action::Refund { order: None, lines } => (None, lines),
+                _ => continue,
+            };
+            for (n, line) in lines.iter().enumerate() {
+                let group = groups.entry((*customer, line.item, line.quantity)).or_default();
+                match order {
+                    Some(order) => group.ordered.push((event.place(), n, order)),
+                    None => group.refunded.push((event.place(), n)),
+                }
+            }
+        }
+        groups.into_values().flat_map(AlikeBatch::matches).collect()
+    }
+
+    /// Lines with the same customer, item and quantity.
+    #[derive(Default)]
+    struct AlikeBatch {
+        /// The order lines: place, number of the line, order.
+        ordered: Vec<(Place, usize, OrderId)>,
+        /// The refund lines: place, number of the line.
+        refunded: Vec<(Place, usize)>,
+    }
+
+    impl AlikeBatch {
+        /// Lets every refund line take the latest order line that is left and not later than it.
+        fn matches(mut self) -> Vec<((Place, usize), OrderId)> {
+            self.ordered.sort_unstable();
+            self.refunded.sort_unstable();
+            let mut ordered = self.ordered.into_iter().peekable();
+            let mut left: Vec<OrderId> = Vec::new();
+            let mut matches = Vec::new();
+            for refund in self.refunded {
+                let at: EventTime = refund.0.0;
+                while let Some((.., order)) =
+                    ordered.next_if(|((ordered_at, _), ..)| *ordered_at <= at)
+                {
+                    left.push(order);
+                }
+                matches.extend(left.pop().map(|order| (refund, order)));
+            }
+            matches
+        }
+    }
+
+    /// An order while it is added up.
+    struct BillBatch {
+        /// The least place of its events.
+        place: Place,
+        /// Whose that event is.
+        who: Option<Who>,
+        /// The sum of the positive lines.
+        gross: i128,
+        /// The sum of what was given back.
+        refunded: i128,
+        /// Whether it was refunded whole.
+        whole: bool,
+        /// How many of each item are left.
+        left: BTreeMap<Item, i64>,
+    }
+
+    impl BillBatch {
+        /// An empty one that stands where `event` does.
+        fn opened_by(event: &Event) -> BillBatch {
+            let (place, who) = (event.place(), event.key());
+            BillBatch { place, who, gross: 0, refunded: 0, whole: false, left: BTreeMap::new() }
+        }
+
+        /// Adds a line of an order event.
+        fn order_line(&mut self, line: &Line) {
+            let amount = i128::from(line.amount());
+            if 0 < amount {
+                self.gross += amount;
+            } else {
+                self.refunded -= amount;
+            }
+            *self.left.entry(line.item).or_default() += i64::from(line.quantity);
+        }
+
+        /// Takes off a line of a refund.
+        fn refund_line(&mut self, line: &Line) {
+            self.refunded += i128::from(line.amount());
+            *self.left.entry(line.item).or_default() -= i64::from(line.quantity);
+        }
+
+        /// What it comes to.
+        fn close(self) -> Order {
+            let refunded = if self.whole { self.gross } else { self.refunded };
+            Order {
+                who: self.who,
+                place: self.place,
+                gross: money_batch(self.gross),
+                refunded: money_batch(refunded),
+                open: !self.whole && self.left.values().any(|quantity| 0 < *quantity),
+            }
+        }
+    }
 }

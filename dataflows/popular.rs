@@ -14,7 +14,9 @@ use crate::event::{Action, Day, Event, Item};
 use crate::operator::{fold, values};
 use crate::settings::Settings;
 use crate::show;
-use crate::view::{Facts, History, Rows, View};
+use crate::view::{Facts, Rows, View};
+
+pub use batch::popular_batch;
 
 /// The popularity of every item seen in the window.
 pub const POPULAR: View<Item, Popularity> = View::new("popular", popular_batch);
@@ -95,6 +97,39 @@ fn met(event: &Event) -> Vec<(Item, Met)> {
     }
 }
 
-fn popular_batch(_: &History<'_>) -> std::collections::BTreeMap<Item, Popularity> {
-    Default::default()
+mod batch {
+    //! The batch twin of [`popular`](crate::popular).
+
+    use std::collections::BTreeMap;
+
+    use crate::TODAY;
+    use crate::event::{Action, Item};
+    use crate::popular::Popularity;
+    use crate::settings::window_start;
+    use crate::view::History;
+
+    /// The meaning of [`POPULAR`](crate::POPULAR).
+    pub fn popular_batch(history: &History<'_>) -> BTreeMap<Item, Popularity> {
+        let today = (TODAY.batch)(history).get(&()).copied();
+        let start = window_start(today, history.settings.popular_days);
+        let mut rows: BTreeMap<Item, Popularity> = BTreeMap::new();
+        for event in history.events {
+            if start.is_some_and(|start| event.at.day() < start) {
+                continue;
+            }
+            match &event.action {
+                Action::View(item) => rows.entry(*item).or_default().views += 1,
+                Action::AddToCart(item) => rows.entry(*item).or_default().carts += 1,
+                Action::Order { lines, .. } => {
+                    for line in lines.iter().filter(|line| 0 < line.quantity) {
+                        let row = rows.entry(line.item).or_default();
+                        row.orders += 1;
+                        row.units += i64::from(line.quantity);
+                    }
+                }
+                _ => {}
+            }
+        }
+        rows
+    }
 }

@@ -24,7 +24,9 @@ use crate::operator::{Bag, fold, values};
 use crate::order::Order;
 use crate::rfm::{self, parts};
 use crate::show;
-use crate::view::{Diff, Facts, History, Rows, View, optional};
+use crate::view::{Diff, Facts, Rows, View, optional};
+
+pub use batch::profiles_batch;
 
 /// The merged profile of every person.
 pub const PROFILES: View<ProfileId, Profile> = View::new("profiles", profiles_batch);
@@ -312,6 +314,120 @@ fn profile(shares: &[Share]) -> Option<Profile> {
     Some(row)
 }
 
-fn profiles_batch(_: &History<'_>) -> std::collections::BTreeMap<ProfileId, Profile> {
-    Default::default()
+mod batch {
+    //! The batch twin of [`profile`](crate::profile).
+
+    use std::collections::BTreeMap;
+
+    use crate::IDENTITY;
+    use crate::event::{Action, Event, Kind, Place, ProfileId, Word};
+    use crate::identity::{attribution_batch, owner_batch};
+    use crate::order::{Order, money_batch, orders_batch};
+    use crate::profile::{ACTIONS, Profile, action_place};
+    use crate::view::History;
+
+    /// The meaning of [`PROFILES`](crate::PROFILES).
+    pub fn profiles_batch(history: &History<'_>) -> BTreeMap<ProfileId, Profile> {
+        let mut events: BTreeMap<ProfileId, Vec<&Event>> = BTreeMap::new();
+        for event in history.events {
+            if let Some(profile) = owner_batch(history, event) {
+                events.entry(profile).or_default().push(event);
+            }
+        }
+        let mut identifiers: BTreeMap<ProfileId, BTreeMap<Kind, u32>> = BTreeMap::new();
+        for (id, profile) in (IDENTITY.batch)(history) {
+            *identifiers.entry(profile).or_default().entry(id.kind()).or_default() += 1;
+        }
+        let profiles = attribution_batch(history);
+        let mut orders: BTreeMap<ProfileId, Vec<Order>> = BTreeMap::new();
+        for order in orders_batch(history).into_values() {
+            if let Some(who) = order.who {
+                orders.entry(profiles[&who]).or_default().push(order);
+            }
+        }
+        let mut rows = BTreeMap::new();
+        for (profile, events) in events {
+            let identifiers = identifiers.remove(&profile).unwrap_or_default();
+            let orders = orders.remove(&profile).unwrap_or_default();
+            rows.insert(profile, profile_batch(&events, identifiers, &orders));
+        }
+        rows
+    }
+
+    /// What `events`, of which there is at least one, and `orders` make of a profile.
+    fn profile_batch(
+        events: &[&Event],
+        identifiers: BTreeMap<Kind, u32>,
+        orders: &[Order],
+    ) -> Profile {
+        let mut actions = [0; ACTIONS];
+        let (mut first_seen, mut last_seen) = (events[0].at, events[0].at);
+        let mut traits: NewestBatch<Word, Word> = BTreeMap::new();
+        let mut consents: NewestBatch<Word, bool> = BTreeMap::new();
+        let mut device: NewestBatch<(), Word> = BTreeMap::new();
+        let mut country: NewestBatch<(), Word> = BTreeMap::new();
+        let mut channel: NewestBatch<(), Word> = BTreeMap::new();
+        for event in events {
+            first_seen = event.at.min(first_seen);
+            last_seen = event.at.max(last_seen);
+            if let Some(place) = action_place(&event.action) {
+                actions[place] += 1;
+            }
+            match &event.action {
+                Action::Identify(told) => {
+                    told.iter()
+                        .for_each(|(name, value)| learn_batch(&mut traits, *name, event, *value));
+                }
+                Action::Consent(purpose, given) => {
+                    learn_batch(&mut consents, *purpose, event, *given)
+                }
+                _ => {}
+            }
+            let context = event.context;
+            context.device.into_iter().for_each(|value| learn_batch(&mut device, (), event, value));
+            context
+                .country
+                .into_iter()
+                .for_each(|value| learn_batch(&mut country, (), event, value));
+            context
+                .channel
+                .into_iter()
+                .for_each(|value| learn_batch(&mut channel, (), event, value));
+        }
+        let open = orders.iter().filter(|order| order.open).count();
+        Profile {
+            first_seen,
+            last_seen,
+            actions,
+            identifiers,
+            traits: values_batch(traits),
+            consents: values_batch(consents),
+            device: values_batch(device).remove(&()),
+            country: values_batch(country).remove(&()),
+            channel: values_batch(channel).remove(&()),
+            orders: u32::try_from(open).unwrap_or(u32::MAX),
+            revenue: money_batch(orders.iter().map(|order| i128::from(order.gross.0)).sum()),
+            refunded: money_batch(orders.iter().map(|order| i128::from(order.refunded.0)).sum()),
+        }
+    }
+
+    /// By name, the newest value and where it was said.
+    type NewestBatch<K, V> = BTreeMap<K, (Place, V)>;
+
+    /// Takes note that `event` says `value` of `name`, unless something newer is known.
+    fn learn_batch<K: Ord, V: Ord + Copy>(
+        newest: &mut NewestBatch<K, V>,
+        name: K,
+        event: &Event,
+        value: V,
+    ) {
+        let said = (event.place(), value);
+        let last = newest.entry(name).or_insert(said);
+        *last = said.max(*last);
+    }
+
+    /// The newest values, wherever they were said.
+    fn values_batch<K: Ord, V>(newest: NewestBatch<K, V>) -> BTreeMap<K, V> {
+        newest.into_iter().map(|(name, (_, value))| (name, value)).collect()
+    }
 }

@@ -6,7 +6,9 @@ use std::rc::Rc;
 
 use crate::event::{Action, Event, EventId, Reject};
 use crate::show;
-use crate::view::{Facts, History, Rows, View, optional};
+use crate::view::{Facts, Rows, View, optional};
+
+pub use batch::rejects_batch;
 
 /// The records that are refused at this tick.
 pub const REJECTS: View<EventId, Reject> = View::new("rejects", rejects_batch);
@@ -29,6 +31,22 @@ pub fn rejects<'s>(events: Facts<'s, Rc<Event>>) -> Rows<'s, EventId, Reject> {
     })
 }
 
-fn rejects_batch(_: &History<'_>) -> std::collections::BTreeMap<EventId, Reject> {
-    Default::default()
+mod batch {
+    //! The batch twin of [`reject`](crate::reject).
+
+    use std::collections::BTreeMap;
+
+    use crate::event::{Action, EventId, Reject};
+    use crate::view::History;
+
+    /// The meaning of [`REJECTS`](crate::REJECTS).
+    pub fn rejects_batch(history: &History<'_>) -> BTreeMap<EventId, Reject> {
+        let mut rejects = BTreeMap::new();
+        for event in history.events {
+            if let Action::Reject(reject) = &event.action {
+                rejects.insert(event.id, reject.clone());
+            }
+        }
+        rejects
+    }
 }

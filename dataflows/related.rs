@@ -10,6 +10,8 @@
 //!   into the cart, or ordered with a positive quantity in it.
 //! * A basket with more than [`basket_items_max`](crate::Settings) items counts only that many, the
 //!   smallest by hash.
+//! * Items and baskets are counted only for the pairs that the shop keeps: orders for
+//!   `bought_together`, sessions for `viewed_together` or `viewed_then_bought`.
 //! * An *ordered session* is one in which a counted item was ordered. Its pairs are directed: each
 //!   counted item viewed or put into the cart, with each other counted item ordered.
 
@@ -20,7 +22,12 @@ use serde::{Deserialize, Serialize};
 use crate::event::{Action, Event, Item};
 use crate::operator::{Index, by_tick, values};
 use crate::show;
-use crate::view::{Diff, Facts, History, View};
+use crate::view::{Diff, Facts, View};
+
+pub use batch::{
+    basket_items_batch, baskets_batch, bought_together_batch, viewed_then_bought_batch,
+    viewed_together_batch,
+};
 
 /// In how many orders two items are together.
 pub const BOUGHT_TOGETHER: View<Items, i64> = View::new("bought_together", bought_together_batch);
@@ -312,22 +319,130 @@ fn then(items: &[Counted], diff: Diff, changes: &mut Vec<(Found, Diff)>) {
     }
 }
 
-fn bought_together_batch(_: &History<'_>) -> std::collections::BTreeMap<Items, i64> {
-    Default::default()
-}
+mod batch {
+    //! The batch twin of [`related`](crate::related).
 
-fn viewed_together_batch(_: &History<'_>) -> std::collections::BTreeMap<Items, i64> {
-    Default::default()
-}
+    use std::collections::{BTreeMap, BTreeSet};
+    use std::rc::Rc;
 
-fn viewed_then_bought_batch(_: &History<'_>) -> std::collections::BTreeMap<Items, i64> {
-    Default::default()
-}
+    use crate::event::{Action, Item, OrderId};
+    use crate::related::{Basket, Items, Role, RoleItem};
+    use crate::session::{bought_batch, sittings_batch};
+    use crate::view::{History, View};
+    use crate::{BOUGHT_TOGETHER, VIEWED_THEN_BOUGHT, VIEWED_TOGETHER};
 
-fn basket_items_batch(_: &History<'_>) -> std::collections::BTreeMap<RoleItem, i64> {
-    Default::default()
-}
+    /// The meaning of [`BOUGHT_TOGETHER`](crate::BOUGHT_TOGETHER).
+    pub fn bought_together_batch(history: &History<'_>) -> BTreeMap<Items, i64> {
+        count_batch(all_baskets_batch(history).orders.iter().flat_map(pairs_batch))
+    }
 
-fn baskets_batch(_: &History<'_>) -> std::collections::BTreeMap<Basket, i64> {
-    Default::default()
+    /// The meaning of [`VIEWED_TOGETHER`](crate::VIEWED_TOGETHER).
+    pub fn viewed_together_batch(history: &History<'_>) -> BTreeMap<Items, i64> {
+        count_batch(all_baskets_batch(history).sessions.iter().flat_map(pairs_batch))
+    }
+
+    /// The meaning of [`VIEWED_THEN_BOUGHT`](crate::VIEWED_THEN_BOUGHT).
+    pub fn viewed_then_bought_batch(history: &History<'_>) -> BTreeMap<Items, i64> {
+        let mut counts = BTreeMap::new();
+        for (seen, ordered) in &all_baskets_batch(history).ordered_sessions {
+            for first in seen {
+                for second in ordered.iter().filter(|second| *second != first) {
+                    *counts.entry(Items(*first, *second)).or_default() += 1;
+                }
+            }
+        }
+        counts
+    }
+
+    /// The meaning of [`BASKET_ITEMS`](crate::BASKET_ITEMS).
+    pub fn basket_items_batch(history: &History<'_>) -> BTreeMap<RoleItem, i64> {
+        let baskets = all_baskets_batch(history);
+        let mut roles: Vec<(Role, &BTreeSet<Item>)> = Vec::new();
+        roles.extend(baskets.orders.iter().map(|items| (Role::Bought, items)));
+        roles.extend(baskets.sessions.iter().map(|items| (Role::Viewed, items)));
+        for (seen, ordered) in &baskets.ordered_sessions {
+            roles.extend([(Role::ViewedBefore, seen), (Role::BoughtAfter, ordered)]);
+        }
+        let role_items = |(role, items): (Role, &BTreeSet<Item>)| -> Vec<RoleItem> {
+            items.iter().map(|item| RoleItem(role, *item)).collect()
+        };
+        count_batch(roles.into_iter().flat_map(role_items))
+    }
+
+    /// The meaning of [`BASKETS`](crate::BASKETS).
+    pub fn baskets_batch(history: &History<'_>) -> BTreeMap<Basket, i64> {
+        let baskets = all_baskets_batch(history);
+        let mut kinds = Vec::new();
+        kinds.extend(baskets.orders.iter().map(|_| Basket::Order));
+        kinds.extend(baskets.sessions.iter().map(|_| Basket::Session));
+        kinds.extend(baskets.ordered_sessions.iter().map(|_| Basket::OrderedSession));
+        count_batch(kinds.into_iter())
+    }
+
+    /// All baskets with at least one item, as far as they count.
+    struct AllBasketsBatch {
+        /// Those of orders.
+        orders: Vec<BTreeSet<Item>>,
+        /// Those of sessions.
+        sessions: Vec<BTreeSet<Item>>,
+        /// Those of ordered sessions: what was viewed or put into the cart, and what was ordered.
+        ordered_sessions: Vec<(BTreeSet<Item>, BTreeSet<Item>)>,
+    }
+
+    /// [`AllBasketsBatch`], once for a history.
+    fn all_baskets_batch(history: &History<'_>) -> Rc<AllBasketsBatch> {
+        history.once(|history| {
+            let counted = |items: BTreeSet<Item>| -> BTreeSet<Item> {
+                items.into_iter().take(history.settings.basket_items_max).collect()
+            };
+            let mut orders: BTreeMap<OrderId, BTreeSet<Item>> = BTreeMap::new();
+            for event in history.events {
+                if let Action::Order { order, lines } = &event.action {
+                    orders.entry(*order).or_default().extend(bought_batch(lines));
+                }
+            }
+            let mut orders: Vec<BTreeSet<Item>> = orders.into_values().map(counted).collect();
+            orders.retain(|items| !items.is_empty());
+            let (mut sessions, mut ordered_sessions) = (Vec::new(), Vec::new());
+            for sitting in sittings_batch(history).0.values() {
+                let (seen, ordered) = (sitting.seen(), sitting.ordered());
+                let basket = counted(&seen | &ordered);
+                if !basket.is_disjoint(&ordered) {
+                    ordered_sessions.push((&seen & &basket, &ordered & &basket));
+                }
+                if !basket.is_empty() {
+                    sessions.push(basket);
+                }
+            }
+            let keeps = |view: View<Items, i64>| history.settings.keeps(view.name);
+            if !keeps(BOUGHT_TOGETHER) {
+                orders.clear();
+            }
+            if !keeps(VIEWED_TOGETHER) && !keeps(VIEWED_THEN_BOUGHT) {
+                sessions.clear();
+                ordered_sessions.clear();
+            }
+            AllBasketsBatch { orders, sessions, ordered_sessions }
+        })
+    }
+
+    /// Every two items of a basket, the smaller first.
+    fn pairs_batch(items: &BTreeSet<Item>) -> Vec<Items> {
+        let mut pairs = Vec::new();
+        for first in items {
+            pairs.extend(
+                items.iter().filter(|second| first < second).map(|second| Items(*first, *second)),
+            );
+        }
+        pairs
+    }
+
+    /// How often each thing is there.
+    fn count_batch<T: Ord>(things: impl Iterator<Item = T>) -> BTreeMap<T, i64> {
+        let mut counts = BTreeMap::new();
+        for thing in things {
+            *counts.entry(thing).or_default() += 1;
+        }
+        counts
+    }
 }

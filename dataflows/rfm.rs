@@ -27,9 +27,12 @@ use crate::operator::{Bag, by_tick, fold, values};
 use crate::order::Order;
 use crate::settings::Settings;
 use crate::show;
-use crate::view::{Diff, Facts, History, Rows, View};
+use crate::view::{Diff, Facts, Rows, View};
 
 use rank::Ranks;
+
+pub use batch::rfm_batch;
+pub(crate) use batch::{TotalBatch, totals_batch};
 
 /// The RFM row of every profile with an order in the window.
 pub const RFM: View<ProfileId, Rfm> = View::new("rfm", rfm_batch);
@@ -173,6 +176,116 @@ pub fn rfm<'s>(
     by_tick(purchases, "rfm", |_| 0, move |updates, changes| ranks.tick(updates, changes))
 }
 
-fn rfm_batch(_: &History<'_>) -> std::collections::BTreeMap<ProfileId, Rfm> {
-    Default::default()
+mod batch {
+    //! The batch twin of [`rfm`](crate::rfm).
+
+    use std::collections::BTreeMap;
+    use std::rc::Rc;
+
+    use crate::TODAY;
+    use crate::event::{EventTime, Money, ProfileId};
+    use crate::identity::attribution_batch;
+    use crate::order::{money_batch, orders_batch};
+    use crate::rfm::Rfm;
+    use crate::settings::{Group, window_start};
+    use crate::view::History;
+
+    /// The meaning of [`RFM`](crate::RFM).
+    pub fn rfm_batch(history: &History<'_>) -> BTreeMap<ProfileId, Rfm> {
+        let totals = &totals_batch(history).0;
+        let recency = RanksBatch::of(totals.values().map(|total| total.last_order));
+        let frequency = RanksBatch::of(totals.values().map(|total| total.orders));
+        let monetary = RanksBatch::of(totals.values().map(TotalBatch::spent));
+        let mut rows = BTreeMap::new();
+        for (profile, total) in totals {
+            let (last_order, orders, spent) = (total.last_order, total.orders, total.spent());
+            let r = recency.score(&last_order);
+            let f = frequency.score(&orders);
+            let m = monetary.score(&spent);
+            let group = group_batch(&history.settings.groups, r, f, m);
+            rows.insert(*profile, Rfm { last_order, orders, spent, r, f, m, group });
+        }
+        rows
+    }
+
+    /// What a profile's orders in the window come to.
+    #[derive(Debug, Clone, Copy)]
+    pub(crate) struct TotalBatch {
+        /// When the last open order was placed.
+        pub(crate) last_order: EventTime,
+        /// How many are open.
+        pub(crate) orders: u32,
+        /// What all were.
+        pub(crate) gross: i128,
+        /// What was given back.
+        pub(crate) refunded: i128,
+    }
+
+    impl TotalBatch {
+        /// What is left.
+        pub(crate) fn spent(&self) -> Money {
+            money_batch(self.gross - self.refunded)
+        }
+    }
+
+    /// The totals of every profile with an open order in the window.
+    pub(crate) struct TotalsBatch(pub(crate) BTreeMap<ProfileId, TotalBatch>);
+
+    /// [`TotalsBatch`], once for a history.
+    pub(crate) fn totals_batch(history: &History<'_>) -> Rc<TotalsBatch> {
+        history.once(|history| {
+            let today = (TODAY.batch)(history).get(&()).copied();
+            let start = window_start(today, history.settings.rfm_window_days);
+            let profiles = attribution_batch(history);
+            let mut totals = BTreeMap::new();
+            for order in orders_batch(history).values() {
+                let Some(who) = order.who else { continue };
+                let at = order.place.0;
+                if start.is_some_and(|start| at.day() < start) {
+                    continue;
+                }
+                let never = TotalBatch {
+                    last_order: EventTime(i64::MIN),
+                    orders: 0,
+                    gross: 0,
+                    refunded: 0,
+                };
+                let total: &mut TotalBatch = totals.entry(profiles[&who]).or_insert(never);
+                total.gross += i128::from(order.gross.0);
+                total.refunded += i128::from(order.refunded.0);
+                if order.open {
+                    total.orders += 1;
+                    total.last_order = at.max(total.last_order);
+                }
+            }
+            totals.retain(|_, total| 0 < total.orders);
+            TotalsBatch(totals)
+        })
+    }
+
+    /// All values of one column, sorted.
+    struct RanksBatch<T>(Vec<T>);
+
+    impl<T: Ord> RanksBatch<T> {
+        /// The ranks among `values`.
+        fn of(values: impl Iterator<Item = T>) -> RanksBatch<T> {
+            let mut sorted: Vec<T> = values.collect();
+            sorted.sort();
+            RanksBatch(sorted)
+        }
+
+        /// One more than the fifth of the values, of five, that are strictly smaller.
+        fn score(&self, value: &T) -> u8 {
+            let smaller = self.0.partition_point(|other| other < value);
+            u8::try_from(1 + 5 * smaller / self.0.len()).unwrap_or(5)
+        }
+    }
+
+    /// The first group that fits, or their number.
+    fn group_batch(groups: &[Group], r: u8, f: u8, m: u8) -> u8 {
+        let within = |score: u8, range: (u8, u8)| range.0 <= score && score <= range.1;
+        let fits = |group: &Group| within(r, group.r) && within(f, group.f) && within(m, group.m);
+        let place = groups.iter().position(fits).unwrap_or(groups.len());
+        u8::try_from(place).unwrap_or(u8::MAX)
+    }
 }

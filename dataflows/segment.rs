@@ -31,7 +31,9 @@ use crate::identity::Owners;
 use crate::operator::{Bag, beside, fold, hash, values};
 use crate::settings::{SegmentSettings, Settings};
 use crate::show;
-use crate::view::{Diff, Facts, History, Rows, View};
+use crate::view::{Diff, Facts, Rows, View};
+
+pub use batch::{cells_batch, centroids_batch, segments_batch, spread_batch};
 
 /// The segment of every profile that has features.
 pub const SEGMENTS: View<ProfileId, Segment> = View::new("segments", segments_batch);
@@ -314,18 +316,142 @@ pub fn squared(a: &Point, b: &Point) -> i64 {
     a.iter().zip(b).map(|(a, b)| (i64::from(*a) - i64::from(*b)).pow(2)).sum()
 }
 
-fn segments_batch(_: &History<'_>) -> std::collections::BTreeMap<ProfileId, Segment> {
-    Default::default()
-}
+mod batch {
+    //! The batch twin of [`segment`](crate::segment).
 
-fn cells_batch(_: &History<'_>) -> std::collections::BTreeMap<Cell, CellSum> {
-    Default::default()
-}
+    use std::collections::BTreeMap;
 
-fn centroids_batch(_: &History<'_>) -> std::collections::BTreeMap<Segment, Centroid> {
-    Default::default()
-}
+    use crate::FEATURES;
+    use crate::event::{Action, EventId, EventTime, Point, ProfileId};
+    use crate::identity::owner_batch;
+    use crate::segment::{Cell, CellSum, Centroid, Segment, Spread};
+    use crate::view::History;
 
-fn spread_batch(_: &History<'_>) -> std::collections::BTreeMap<(), Spread> {
-    Default::default()
+    /// The meaning of [`CELLS`](crate::CELLS).
+    pub fn cells_batch(history: &History<'_>) -> BTreeMap<Cell, CellSum> {
+        let side = history.settings.segments.cell;
+        let mut cells: BTreeMap<Cell, CellSum> = BTreeMap::new();
+        for features in (FEATURES.batch)(history).values() {
+            let cell =
+                cells.entry(Cell(features.0.map(|value| value.div_euclid(side)))).or_default();
+            cell.profiles += 1;
+            for (sum, value) in cell.sums.iter_mut().zip(features.0) {
+                *sum += i64::from(value);
+            }
+        }
+        cells
+    }
+
+    /// The meaning of [`SEGMENTS`](crate::SEGMENTS).
+    pub fn segments_batch(history: &History<'_>) -> BTreeMap<ProfileId, Segment> {
+        let settings = &history.settings.segments;
+        let mut models = models_batch(history);
+        let Some(newest) = models.pop() else { return BTreeMap::new() };
+        let before = models.pop();
+        let later = events_after_batch(history, newest.at);
+        let mut rows = BTreeMap::new();
+        for (profile, features) in (FEATURES.batch)(history) {
+            let mut number = newest.nearest(&features.0);
+            if let Some(before) = &before {
+                let old = before.nearest(&features.0);
+                let later = later.get(&profile).copied().unwrap_or(0);
+                if later < settings.reassign_after {
+                    number = old;
+                } else if 0 < settings.hysteresis && old < newest.centroids.len() {
+                    let distance = |n| newest.distance(n, &features.0).isqrt();
+                    if distance(old) - distance(number) <= i128::from(settings.hysteresis) {
+                        number = old;
+                    }
+                }
+            }
+            rows.insert(profile, segment_batch(number));
+        }
+        rows
+    }
+
+    /// The meaning of [`CENTROIDS`](crate::CENTROIDS).
+    pub fn centroids_batch(history: &History<'_>) -> BTreeMap<Segment, Centroid> {
+        let mut rows = BTreeMap::new();
+        if let Some(newest) = models_batch(history).pop() {
+            for (number, centroid) in newest.centroids.into_iter().enumerate() {
+                rows.insert(segment_batch(number), Centroid(centroid));
+            }
+        }
+        rows
+    }
+
+    /// The meaning of [`SPREAD`](crate::SPREAD).
+    pub fn spread_batch(history: &History<'_>) -> BTreeMap<(), Spread> {
+        let Some(newest) = models_batch(history).pop() else { return BTreeMap::new() };
+        let (mut profiles, mut inertia) = (0, 0);
+        for features in (FEATURES.batch)(history).values() {
+            profiles += 1;
+            inertia += newest.distance(newest.nearest(&features.0), &features.0);
+        }
+        let inertia = i64::try_from(inertia).unwrap_or(i64::MAX);
+        let row = (0 < profiles).then_some(((), Spread { profiles, inertia }));
+        row.into_iter().collect()
+    }
+
+    /// A model with at least one centroid.
+    #[derive(PartialEq, Eq, PartialOrd, Ord)]
+    struct ModelBatch {
+        /// The tick that it was fitted on.
+        tick: u64,
+        /// The event that it came with.
+        id: EventId,
+        /// When that was.
+        at: EventTime,
+        /// The middle of each segment.
+        centroids: Vec<Point>,
+    }
+
+    /// All models, the newest last.
+    fn models_batch(history: &History<'_>) -> Vec<ModelBatch> {
+        let mut models = Vec::new();
+        for event in history.events {
+            if let Action::Model(model) = &event.action
+                && !model.centroids.is_empty()
+            {
+                let (tick, centroids) = (model.tick, model.centroids.clone());
+                models.push(ModelBatch { tick, id: event.id, at: event.at, centroids });
+            }
+        }
+        models.sort();
+        models
+    }
+
+    impl ModelBatch {
+        /// The number of the nearest centroid; of equally near ones, the smallest.
+        fn nearest(&self, point: &Point) -> usize {
+            (0..self.centroids.len())
+                .min_by_key(|number| self.distance(*number, point))
+                .unwrap_or(0)
+        }
+
+        /// The squared distance to the centroid `number`.
+        fn distance(&self, number: usize, point: &Point) -> i128 {
+            let mut squares = 0;
+            for (middle, value) in self.centroids[number].iter().zip(point) {
+                squares += (i128::from(*middle) - i128::from(*value)).pow(2);
+            }
+            squares
+        }
+    }
+
+    /// The segment of this number.
+    fn segment_batch(number: usize) -> Segment {
+        Segment(u8::try_from(number).unwrap_or(u8::MAX))
+    }
+
+    /// How many events of each profile are later than `at`.
+    fn events_after_batch(history: &History<'_>, at: EventTime) -> BTreeMap<ProfileId, u32> {
+        let mut counts = BTreeMap::new();
+        for event in history.events.iter().filter(|event| at < event.at) {
+            if let Some(profile) = owner_batch(history, event) {
+                *counts.entry(profile).or_default() += 1;
+            }
+        }
+        counts
+    }
 }

@@ -5,7 +5,7 @@
 //!
 //! * A *named* session is all touches with one [`SessionKey`]. Its profile is that of the touch
 //!   with the greatest place among those with a `who`; `None` if there is none.
-//! * The other touches are grouped by (track, profile of the event): the track is the smallest
+//! * The other touches, unless [`find_sessions`](crate::Settings) is off, are grouped by (track, profile of the event): the track is the smallest
 //!   identifier of the first of [`session_kinds`](crate::Settings) that the event has, or its
 //!   strongest identifier if it has none of them. By place, a new session begins where more than
 //!   [`session_gap`](crate::Settings) lies between two touches, and, if
@@ -31,9 +31,12 @@ use crate::operator::{Index, by_tick, fold, hash, values};
 use crate::related::Touched;
 use crate::settings::Settings;
 use crate::show;
-use crate::view::{Facts, History, Rows, View, optional};
+use crate::view::{Facts, Rows, View, optional};
 
 use track::State;
+
+pub(crate) use batch::{bought_batch, sittings_batch};
+pub use batch::{dwell_batch, sessions_batch};
 
 /// Every session.
 pub const SESSIONS: View<SessionId, Session> = View::new("sessions", sessions_batch);
@@ -141,12 +144,13 @@ pub fn sessions<'s>(
     named: bool,
 ) -> Sessions<'s> {
     let settings = Rc::clone(settings);
-    let kinds = settings.session_kinds.clone();
+    let (kinds, find) = (settings.session_kinds.clone(), settings.find_sessions);
     let touches = events.flat_map(move |event| {
         let touch = touch(&event)?;
         let track = match event.context.session {
             Some(key) if named => Track::Named(key),
             Some(_) => return None,
+            None if !find => return None,
             None => {
                 let of = |kind| event.who.iter().find(|id| id.kind() == kind);
                 Track::Found(*kinds.iter().find_map(|kind| of(*kind)).or(event.who.first())?)
@@ -305,10 +309,167 @@ fn touch(event: &Event) -> Option<Touch> {
     Some(Touch { place: event.place(), who, touching, shown, device, country, bought })
 }
 
-fn sessions_batch(_: &History<'_>) -> std::collections::BTreeMap<SessionId, Session> {
-    Default::default()
-}
+mod batch {
+    //! The batch twin of [`session`](crate::session).
 
-fn dwell_batch(_: &History<'_>) -> std::collections::BTreeMap<Item, Dwell> {
-    Default::default()
+    use std::collections::{BTreeMap, BTreeSet};
+    use std::rc::Rc;
+
+    use crate::event::{Action, Event, Identifier, Item, Line, ProfileId, SessionKey};
+    use crate::identity::owner_batch;
+    use crate::session::{Dwell, Session, SessionId};
+    use crate::settings::Settings;
+    use crate::view::History;
+
+    /// The meaning of [`SESSIONS`](crate::SESSIONS).
+    pub fn sessions_batch(history: &History<'_>) -> BTreeMap<SessionId, Session> {
+        let sittings = sittings_batch(history);
+        sittings.0.iter().map(|(id, sitting)| (*id, sitting.session())).collect()
+    }
+
+    /// The meaning of [`DWELL`](crate::DWELL).
+    pub fn dwell_batch(history: &History<'_>) -> BTreeMap<Item, Dwell> {
+        let mut rows: BTreeMap<Item, Dwell> = BTreeMap::new();
+        for sitting in sittings_batch(history).0.values() {
+            for pair in sitting.touches.windows(2) {
+                if let Action::View(item) = pair[0].action {
+                    let row = rows.entry(item).or_default();
+                    row.visits += 1;
+                    row.micros += (pair[1].at.0 - pair[0].at.0).min(history.settings.dwell_max);
+                }
+            }
+        }
+        rows
+    }
+
+    /// A session with all that happened in it.
+    pub(crate) struct SittingBatch {
+        /// Whose it was.
+        pub(crate) profile: Option<ProfileId>,
+        /// What happened, by place; at least one touch.
+        pub(crate) touches: Vec<Rc<Event>>,
+    }
+
+    /// Every session with all that happened in it.
+    pub(crate) struct SittingsBatch(pub(crate) BTreeMap<SessionId, SittingBatch>);
+
+    /// [`SittingsBatch`], once for a history.
+    pub(crate) fn sittings_batch(history: &History<'_>) -> Rc<SittingsBatch> {
+        history.once(|history| {
+            let mut named: BTreeMap<SessionKey, Vec<Rc<Event>>> = BTreeMap::new();
+            let mut found: BTreeMap<(Identifier, ProfileId), Vec<Rc<Event>>> = BTreeMap::new();
+            for event in history.events.iter().filter(|event| touches_batch(&event.action)) {
+                if let Some(key) = event.context.session {
+                    named.entry(key).or_default().push(Rc::clone(event));
+                } else if let Some(profile) =
+                    owner_batch(history, event).filter(|_| history.settings.find_sessions)
+                {
+                    let track = track_batch(event, history.settings);
+                    found.entry((track, profile)).or_default().push(Rc::clone(event));
+                }
+            }
+            let mut sittings = BTreeMap::new();
+            for (key, mut touches) in named {
+                touches.sort_by_key(|touch| touch.place());
+                let profile = touches.iter().rev().find_map(|touch| owner_batch(history, touch));
+                sittings.insert(SessionId::Named(key), SittingBatch { profile, touches });
+            }
+            for ((track, profile), mut touches) in found {
+                touches.sort_by_key(|touch| touch.place());
+                for sitting in
+                    touches.chunk_by(|one, next| !parted_batch(one, next, history.settings))
+                {
+                    let (profile, touches) = (Some(profile), sitting.to_vec());
+                    let id = SessionId::Found(track, touches[0].place());
+                    sittings.insert(id, SittingBatch { profile, touches });
+                }
+            }
+            SittingsBatch(sittings)
+        })
+    }
+
+    /// Whether an action is one of a session.
+    fn touches_batch(action: &Action) -> bool {
+        let item = matches!(
+            action,
+            Action::View(_)
+                | Action::AddToCart(_)
+                | Action::RemoveFromCart(_)
+                | Action::Order { .. }
+        );
+        item || matches!(action, Action::Search(_) | Action::Page(_))
+    }
+
+    /// The identifier that tells the browser or device of an event, which has a `who`, apart.
+    fn track_batch(event: &Event, settings: &Settings) -> Identifier {
+        let smallest = |kind| event.who.iter().filter(|id| id.kind() == kind).min();
+        let track = settings.session_kinds.iter().find_map(|kind| smallest(*kind));
+        track.or(event.who.iter().min()).copied().unwrap_or_default()
+    }
+
+    /// Whether a new session begins between two touches that follow each other.
+    fn parted_batch(one: &Event, next: &Event, settings: &Settings) -> bool {
+        settings.session_gap < next.at.0 - one.at.0
+            || (settings.session_day && one.at.day() != next.at.day())
+    }
+
+    /// The items on lines with a positive quantity.
+    pub(crate) fn bought_batch(lines: &[Line]) -> BTreeSet<Item> {
+        lines.iter().filter(|line| 0 < line.quantity).map(|line| line.item).collect()
+    }
+
+    impl SittingBatch {
+        /// The items viewed or put into the cart.
+        pub(crate) fn seen(&self) -> BTreeSet<Item> {
+            let mut items = BTreeSet::new();
+            for touch in &self.touches {
+                if let Action::View(item) | Action::AddToCart(item) = touch.action {
+                    items.insert(item);
+                }
+            }
+            items
+        }
+
+        /// The items ordered.
+        pub(crate) fn ordered(&self) -> BTreeSet<Item> {
+            let mut items = BTreeSet::new();
+            for touch in &self.touches {
+                if let Action::Order { lines, .. } = &touch.action {
+                    items.extend(bought_batch(lines));
+                }
+            }
+            items
+        }
+
+        /// How many touches are of this sort.
+        fn count(&self, sort: fn(&Action) -> bool) -> u32 {
+            let n = self.touches.iter().filter(|touch| sort(&touch.action)).count();
+            u32::try_from(n).unwrap_or(u32::MAX)
+        }
+
+        /// Its row.
+        fn session(&self) -> Session {
+            let (first, last) = (&self.touches[0], &self.touches[self.touches.len() - 1]);
+            let items = self.seen().union(&self.ordered()).count();
+            Session {
+                profile: self.profile,
+                start: first.at,
+                end: last.at,
+                touches: self.count(|_| true),
+                views: self.count(|action| matches!(action, Action::View(_))),
+                pages: self.count(|action| matches!(action, Action::Page(_) | Action::Search(_))),
+                items: u32::try_from(items).unwrap_or(u32::MAX),
+                entry: match first.action {
+                    Action::View(item) => item.0,
+                    Action::AddToCart(item) | Action::RemoveFromCart(item) => item.0,
+                    Action::Page(word) | Action::Search(word) => word.0.get(),
+                    _ => 0,
+                },
+                device: self.touches.iter().find_map(|touch| touch.context.device),
+                country: self.touches.iter().find_map(|touch| touch.context.country),
+                hour: first.at.hour(),
+                ordered: 0 < self.count(|action| matches!(action, Action::Order { .. })),
+            }
+        }
+    }
 }

@@ -96,6 +96,8 @@ pub struct Settings {
     pub groups: Vec<Group>,
     /// The name of the group of those whom none of `groups` fits.
     pub group_default: String,
+    /// Whether sessions are found where the source does not name them.
+    pub find_sessions: bool,
     /// The kinds of identifiers that tell browsers and devices apart: the events of a session that
     /// the source did not name share the first of these kinds that they have.
     pub session_kinds: Vec<Kind>,
@@ -172,6 +174,7 @@ impl Default for Settings {
                 group("hibernating", (2, 2), (1, 5), (1, 5)),
             ],
             group_default: "lost".into(),
+            find_sessions: true,
             session_kinds: vec![Kind(5), Kind(4)],
             session_gap: 30 * 60 * 1_000_000,
             session_day: false,

@@ -7,7 +7,7 @@ const CHUNK: usize = 4096;
 ///
 /// It grows in chunks, so that it never holds twice what it needs.
 #[derive(Debug)]
-pub struct Slab<T> {
+pub(crate) struct Slab<T> {
     chunks: Vec<Vec<T>>,
     free: Vec<u32>,
     used: u32,
@@ -21,7 +21,7 @@ impl<T> Default for Slab<T> {
 
 impl<T: Default> Slab<T> {
     /// Puts `value` in and returns its number.
-    pub fn insert(&mut self, value: T) -> u32 {
+    pub(crate) fn insert(&mut self, value: T) -> u32 {
         if let Some(number) = self.free.pop() {
             self[number] = value;
             return number;
@@ -36,14 +36,9 @@ impl<T: Default> Slab<T> {
     }
 
     /// Takes the thing with `number` out.
-    pub fn remove(&mut self, number: u32) -> T {
+    pub(crate) fn remove(&mut self, number: u32) -> T {
         self.free.push(number);
         std::mem::take(&mut self[number])
-    }
-
-    /// One more than the greatest number in use.
-    pub fn end(&self) -> u32 {
-        self.used
     }
 }
 
@@ -74,7 +69,7 @@ const FEW: usize = 5;
 
 /// A list of numbers that is nearly always short.
 #[derive(Clone, Debug)]
-pub enum List {
+pub(crate) enum List {
     /// Up to five, in place.
     Few(u8, [u32; FEW]),
     /// More.
@@ -89,7 +84,7 @@ impl Default for List {
 
 impl List {
     /// The numbers.
-    pub fn as_slice(&self) -> &[u32] {
+    pub(crate) fn as_slice(&self) -> &[u32] {
         match self {
             List::Few(len, few) => &few[..usize::from(*len)],
             List::Many(many) => many,
@@ -97,7 +92,7 @@ impl List {
     }
 
     /// Adds a number at the end.
-    pub fn push(&mut self, number: u32) {
+    pub(crate) fn push(&mut self, number: u32) {
         match self {
             List::Few(len, few) if usize::from(*len) < FEW => {
                 few[usize::from(*len)] = number;
@@ -113,7 +108,7 @@ impl List {
     }
 
     /// Takes a number out, if it is there; the order of the others may change.
-    pub fn remove(&mut self, number: u32) {
+    pub(crate) fn remove(&mut self, number: u32) {
         let Some(at) = self.as_slice().iter().position(|other| *other == number) else { return };
         match self {
             List::Few(len, few) => {

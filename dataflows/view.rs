@@ -15,6 +15,7 @@ use differential_dataflow::{ExchangeData, VecCollection};
 use crate::event::{
     Day, Event, EventTime, Identifier, Item, Kind, Money, OrderId, ProfileId, SessionKey, Word,
 };
+use crate::related::{Items, Role, RoleItem};
 use crate::settings::Settings;
 use crate::tick::Tick;
 
@@ -111,6 +112,16 @@ pub trait Publish<'s> {
     ///
     /// The dataflow then keeps no count of its own, and a change costs one update.
     fn tally<K: Datum>(&mut self, view: View<K, i64>, facts: Facts<'s, K>);
+
+    /// Publishes the counts of pairs of items, with the counts of the items that a score needs:
+    /// those of `items` that have the role of the pair's first or second item.
+    fn pairs(
+        &mut self,
+        view: View<Items, i64>,
+        roles: [Role; 2],
+        pairs: Facts<'s, Items>,
+        items: Facts<'s, RoleItem>,
+    );
 }
 
 /// What hashes stand for.

@@ -156,7 +156,10 @@ impl Graph {
         for node in [a, b] {
             self.refresh_first_seen(node, place.0, diff);
         }
-        self.claim(a, b, diff);
+        // A link of an identifier with itself names it, and claims nothing.
+        if a != b {
+            self.claim(a, b, diff);
+        }
     }
 
     /// An operator forbade a pair, or took that back.
