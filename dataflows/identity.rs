@@ -111,7 +111,7 @@ pub fn identity<'s>(events: Facts<'s, Rc<Event>>, settings: &Rc<Settings>) -> Id
         claims.concat(decisions),
         "identity",
         |_| 0,
-        move |updates, changes| {
+        move |_, updates, changes| {
             graph.tick(&settings, updates, changes);
         },
     );
@@ -197,7 +197,7 @@ fn first_seen<'s>(events: Facts<'s, Rc<Event>>) -> Rows<'s, Group, Place> {
         sights,
         "first seen",
         |(group, _)| group.who.0,
-        move |updates, changes| {
+        move |_, updates, changes| {
             for updates in updates.chunk_by(|((a, _), _), ((b, _), _)| a == b) {
                 let group = &updates[0].0.0;
                 let places = seen.entry(&group.who);

@@ -30,15 +30,34 @@ use crate::view::{Diff, Facts, Rows, Update};
 
 /// Calls `logic` once for each tick that has updates, with all of them, sorted and consolidated.
 ///
-/// `route` says which updates belong to the same worker; what `logic` appends to its second
-/// argument is sent on at that tick.
+/// `route` says which updates belong to the same worker; what `logic` appends to its last argument
+/// is sent on at that tick.
 ///
 /// Cost: per update, its share of a sort of the tick's updates, and what `logic` does with it.
 pub fn by_tick<'s, D, O>(
     input: Facts<'s, D>,
     name: &str,
     route: impl Fn(&D) -> u64 + 'static,
-    mut logic: impl FnMut(&mut Vec<(D, Diff)>, &mut Vec<(O, Diff)>) + 'static,
+    mut logic: impl FnMut(Tick, &mut Vec<(D, Diff)>, &mut Vec<(O, Diff)>) + 'static,
+) -> Facts<'s, O>
+where
+    D: ExchangeData,
+    O: Clone + 'static,
+{
+    by_tick_unsorted(input, name, route, move |tick, updates, changes| {
+        consolidate(updates);
+        if !updates.is_empty() {
+            logic(tick, updates, changes);
+        }
+    })
+}
+
+/// [`by_tick`] with the updates as they came: for a `logic` that does not depend on their order.
+pub fn by_tick_unsorted<'s, D, O>(
+    input: Facts<'s, D>,
+    name: &str,
+    route: impl Fn(&D) -> u64 + 'static,
+    mut logic: impl FnMut(Tick, &mut Vec<(D, Diff)>, &mut Vec<(O, Diff)>) + 'static,
 ) -> Facts<'s, O>
 where
     D: ExchangeData,
@@ -51,23 +70,24 @@ where
         let mut changes = Vec::new();
         move |(input, frontier), output| {
             input.for_each(|capability, data| {
-                // The updates of one message nearly always share one tick.
-                for (datum, tick, diff) in data.drain(..) {
+                let mut data = data.drain(..).peekable();
+                while let Some((datum, tick, diff)) = data.next() {
                     let (_, updates) = pending.entry(tick).or_insert_with(|| {
                         (capability.delayed(&tick, output.output_index()), Vec::new())
                     });
                     updates.push((datum, diff));
+                    // The updates of one message nearly always share one tick.
+                    while let Some((datum, _, diff)) = data.next_if(|(_, other, _)| *other == tick)
+                    {
+                        updates.push((datum, diff));
+                    }
                 }
             });
             while let Some(entry) = pending.first_entry()
                 && !frontier.less_equal(entry.key())
             {
                 let (tick, (capability, mut updates)) = entry.remove_entry();
-                consolidate(&mut updates);
-                if updates.is_empty() {
-                    continue;
-                }
-                logic(&mut updates, &mut changes);
+                logic(tick, &mut updates, &mut changes);
                 let mut session = output.session(&capability);
                 for (datum, diff) in changes.drain(..) {
                     session.give((datum, tick, diff));
@@ -102,7 +122,7 @@ where
         input,
         name,
         |(key, _)| hash(key),
-        move |updates, changes| {
+        move |_, updates, changes| {
             for group in updates.chunk_by(|((a, _), _), ((b, _), _)| a == b) {
                 let key = &group[0].0.0;
                 let state = states.entry(key);
@@ -163,7 +183,7 @@ where
         common.concat(data),
         name,
         |(shard, _)| *shard,
-        move |updates, changes| {
+        move |_, updates, changes| {
             let mut updates = updates.drain(..).peekable();
             while let Some(((shard, first), diff)) = updates.next() {
                 let mut sort = |update, diff| match update {

@@ -201,7 +201,7 @@ fn matched<'s>(
         sides,
         "matched refunds",
         |(alike, _)| hash(alike),
-        move |updates, changes| {
+        move |_, updates, changes| {
             for group in updates.chunk_by(|((a, _), _), ((b, _), _)| a == b) {
                 let alike = &group[0].0.0;
                 let (sold, back) = states.entry(alike);

@@ -182,7 +182,7 @@ pub fn related<'s>(
 ) -> Related<'s> {
     let mut states: Index<u64, Vec<Entry>> = Index::default();
     let route = |(basket, _): &(u64, Touched)| crate::event::spread(*basket);
-    let found = by_tick(baskets, "related", route, move |updates, changes| {
+    let found = by_tick(baskets, "related", route, move |_, updates, changes| {
         for group in updates.chunk_by(|((a, _), _), ((b, _), _)| a == b) {
             let basket = &group[0].0.0;
             let state = states.entry(basket);

@@ -173,7 +173,7 @@ pub fn rfm<'s>(
     settings: &Rc<Settings>,
 ) -> Rows<'s, ProfileId, Rfm> {
     let mut ranks = Ranks::new(Rc::clone(settings));
-    by_tick(purchases, "rfm", |_| 0, move |updates, changes| ranks.tick(updates, changes))
+    by_tick(purchases, "rfm", |_| 0, move |_, updates, changes| ranks.tick(updates, changes))
 }
 
 mod batch {

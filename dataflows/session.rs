@@ -168,7 +168,7 @@ pub fn sessions<'s>(
         notes,
         "sessions",
         |(track, _)| hash(track),
-        move |updates, changes| {
+        move |_, updates, changes| {
             for group in updates.chunk_by(|((a, _), _), ((b, _), _)| a == b) {
                 let track = group[0].0.0;
                 let state = tracks.entry(&track);

@@ -1,0 +1,5 @@
+//! Affluent: how what `dataflows` computes is run.
+
+pub mod ledger;
+pub mod view;
+pub mod worker;

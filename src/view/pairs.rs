@@ -1,0 +1,303 @@
+//! Pairs: which items go best with this one, right now?
+//!
+//! Pair counts are by far the largest view, and the only one that is scored when it is read.
+//! So they have a table of their own: items are numbered, and each item's neighbours are a sorted
+//! list of (number, count), eight bytes a pair and direction.
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use dataflows::operator::Index;
+use dataflows::related::Items;
+use dataflows::score::{Counts, Score};
+use dataflows::{Diff, History, Item, Names, Tick, View};
+
+use super::{AnyView, Change, lock, shown};
+
+/// An item that goes with another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Neighbour {
+    /// The item.
+    pub item: Item,
+    /// How well it goes, in millionths.
+    pub score: i64,
+    /// In how many baskets the two are together.
+    pub support: u64,
+}
+
+/// What is known of an item.
+#[derive(Clone, Debug)]
+struct Node {
+    item: Item,
+    /// In how many baskets it is, as the first and as the second of a pair.
+    baskets: [u32; 2],
+    /// The items it is together with, by number, and how often.
+    neighbours: Vec<(u32, u32)>,
+}
+
+/// One worker's share of the pairs: those whose first item is its own.
+#[derive(Debug)]
+pub struct Pairs {
+    directed: bool,
+    number: Index<Item, u32>,
+    nodes: Vec<Node>,
+    /// The changes of a tick, by the numbers of the two items.
+    pending: Vec<(u64, i32)>,
+    changes: Option<Vec<(Tick, Items, i64, Diff)>>,
+    updates: u64,
+    len: usize,
+}
+
+impl Pairs {
+    pub(super) fn new(directed: bool, recording: bool) -> Pairs {
+        Pairs {
+            directed,
+            number: Index::default(),
+            nodes: Vec::new(),
+            pending: Vec::new(),
+            changes: recording.then(Vec::new),
+            updates: 0,
+            len: 0,
+        }
+    }
+
+    /// The number of an item, new if it is new.
+    fn number(&mut self, item: Item) -> u32 {
+        if let Some(number) = self.number.get(&item) {
+            return *number;
+        }
+        let number = u32::try_from(self.nodes.len()).unwrap_or(u32::MAX);
+        self.nodes.push(Node { item, baskets: [0; 2], neighbours: Vec::new() });
+        self.number.insert(item, number);
+        number
+    }
+
+    fn node(&self, number: u32) -> &Node {
+        &self.nodes[usize::try_from(number).unwrap_or(usize::MAX)]
+    }
+
+    /// An item is in `diff` more baskets, as the first item of pairs or as the second.
+    pub fn item(&mut self, side: usize, item: Item, diff: Diff) {
+        let number = usize::try_from(self.number(item)).unwrap_or(usize::MAX);
+        let count = &mut self.nodes[number].baskets[side];
+        *count = count.saturating_add_signed(i32::try_from(diff).unwrap_or(0));
+    }
+
+    /// A pair is in `diff` more baskets; it counts when the tick is [settled](Pairs::settle).
+    pub fn pair(&mut self, pair: Items, diff: Diff) {
+        let key = (u64::from(self.number(pair.0)) << 32) | u64::from(self.number(pair.1));
+        self.pending.push((key, i32::try_from(diff).unwrap_or(0)));
+    }
+
+    /// Applies the changes of a finished tick.
+    pub fn settle(&mut self, tick: Tick) {
+        let mut pending = std::mem::take(&mut self.pending);
+        pending.sort_unstable_by_key(|(key, _)| *key);
+        pending.dedup_by(|next, kept| {
+            let same = next.0 == kept.0;
+            kept.1 += if same { next.1 } else { 0 };
+            same
+        });
+        pending.retain(|(_, diff)| *diff != 0);
+        let first = |key: u64| usize::try_from(key >> 32).unwrap_or(usize::MAX);
+        for run in pending.chunk_by(|(a, _), (b, _)| first(*a) == first(*b)) {
+            self.settle_item(tick, first(run[0].0), run);
+        }
+        pending.clear();
+        pending.shrink_to(1 << 16);
+        self.pending = pending;
+    }
+
+    /// Applies the changes of one item's neighbours, sorted by their number.
+    fn settle_item(&mut self, tick: Tick, first: usize, run: &[(u64, i32)]) {
+        self.updates += u64::try_from(run.len()).unwrap_or(0);
+        let second = |key: u64| u32::try_from(key & u64::from(u32::MAX)).unwrap_or(u32::MAX);
+        let mut neighbours = std::mem::take(&mut self.nodes[first].neighbours);
+        let before = neighbours.len();
+        if run.len() < 16 {
+            for (key, diff) in run {
+                let number = second(*key);
+                let place = neighbours.partition_point(|(other, _)| *other < number);
+                let old = match neighbours.get(place) {
+                    Some((other, count)) if *other == number => *count,
+                    _ => {
+                        neighbours.insert(place, (number, 0));
+                        0
+                    }
+                };
+                let new = old.checked_add_signed(*diff).expect("a count is never negative");
+                neighbours[place].1 = new;
+                if new == 0 {
+                    neighbours.remove(place);
+                }
+                self.record(tick, first, number, old, new);
+            }
+        } else {
+            let mut merged = Vec::with_capacity(before + run.len());
+            let mut old = neighbours.into_iter().peekable();
+            for (key, diff) in run {
+                let number = second(*key);
+                while let Some(other) = old.next_if(|(other, _)| *other < number) {
+                    merged.push(other);
+                }
+                let count =
+                    old.next_if(|(other, _)| *other == number).map_or(0, |(_, count)| count);
+                let new = count.checked_add_signed(*diff).expect("a count is never negative");
+                if 0 < new {
+                    merged.push((number, new));
+                }
+                self.record(tick, first, number, count, new);
+            }
+            merged.extend(old);
+            neighbours = merged;
+        }
+        self.len = self.len + neighbours.len() - before;
+        self.nodes[first].neighbours = neighbours;
+    }
+
+    /// Records a change of a count, once for both directions of an undirected pair.
+    fn record(&mut self, tick: Tick, first: usize, second: u32, old: u32, new: u32) {
+        let pair = Items(self.nodes[first].item, self.node(second).item);
+        if let Some(changes) = self.changes.as_mut().filter(|_| self.directed || pair.0 < pair.1) {
+            let rows = [(old, -1), (new, 1)].into_iter().filter(|(count, _)| *count != 0);
+            changes.extend(rows.map(|(count, diff)| (tick, pair, i64::from(count), diff)));
+        }
+    }
+
+    /// The `most` best neighbours of `item` by score, then support, then item, of those that are
+    /// together with it in at least `support_min` of `total` baskets; empty for an item of another
+    /// worker.
+    ///
+    /// Cost: one pass over the item's neighbours.
+    #[must_use]
+    pub fn top(
+        &self,
+        item: Item,
+        score: Score,
+        support_min: u64,
+        total: u64,
+        most: usize,
+    ) -> Vec<Neighbour> {
+        let Some(number) = self.number.get(&item) else { return Vec::new() };
+        let node = self.node(*number);
+        let first = u64::from(node.baskets[0]);
+        let neighbours = node.neighbours.iter().map(|(number, count)| {
+            let other = self.node(*number);
+            let support = u64::from(*count);
+            let counts =
+                Counts { pair: support, first, second: u64::from(other.baskets[1]), total };
+            Neighbour { item: other.item, score: score.of(counts), support }
+        });
+        let mut all: Vec<_> = neighbours.filter(|other| support_min <= other.support).collect();
+        let rank = |a: &Neighbour, b: &Neighbour| {
+            b.score.cmp(&a.score).then(b.support.cmp(&a.support)).then(a.item.cmp(&b.item))
+        };
+        if most < all.len() {
+            all.select_nth_unstable_by(most, rank);
+            all.truncate(most);
+        }
+        all.sort_unstable_by(rank);
+        all
+    }
+
+    /// The counts of `item`'s neighbours: item, together, and that item's baskets.
+    pub fn neighbours(&self, item: Item) -> impl Iterator<Item = (Item, u32, u32)> {
+        let node = self.number.get(&item).map(|number| self.node(*number));
+        node.into_iter().flat_map(|node| &node.neighbours).map(|(number, count)| {
+            let other = self.node(*number);
+            (other.item, *count, other.baskets[1])
+        })
+    }
+
+    /// The pairs, each once.
+    fn rows(&self) -> impl Iterator<Item = (Items, i64)> {
+        self.nodes.iter().flat_map(move |node| {
+            let pairs = node.neighbours.iter().map(move |(number, count)| {
+                (Items(node.item, self.node(*number).item), i64::from(*count))
+            });
+            pairs.filter(|(pair, _)| self.directed || pair.0 < pair.1)
+        })
+    }
+}
+
+/// The tables of a pairs view.
+#[derive(Debug)]
+pub(super) struct Shards {
+    pub(super) view: View<Items, i64>,
+    pub(super) tables: Vec<Arc<Mutex<Pairs>>>,
+}
+
+impl Shards {
+    fn guards(&self) -> Vec<MutexGuard<'_, Pairs>> {
+        self.tables.iter().map(|table| lock(table)).collect()
+    }
+
+    fn merged(&self) -> BTreeMap<Items, i64> {
+        self.guards().iter().flat_map(|pairs| pairs.rows().collect::<Vec<_>>()).collect()
+    }
+}
+
+impl AnyView for Shards {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn as_any_mut(&mut self) -> &mut dyn Any {
+        self
+    }
+
+    fn columns(&self) -> (Vec<&'static str>, usize) {
+        (vec!["item", "with", "count"], 2)
+    }
+
+    fn len(&self) -> usize {
+        let guards = self.guards();
+        guards.iter().map(|pairs| if pairs.directed { pairs.len } else { pairs.len / 2 }).sum()
+    }
+
+    fn updates(&self) -> u64 {
+        let guards = self.guards();
+        guards
+            .iter()
+            .map(|pairs| if pairs.directed { pairs.updates } else { pairs.updates / 2 })
+            .sum()
+    }
+
+    fn each(&self, names: &dyn Names, row: &mut dyn FnMut(&[String])) {
+        for (pair, count) in self.merged() {
+            row(&shown(&pair, &count, names));
+        }
+    }
+
+    fn difference(&self, history: &History<'_>) -> Option<String> {
+        let (live, batch) = (self.merged(), (self.view.batch)(history));
+        let differs = |pair: &&Items| live.get(pair) != batch.get(pair);
+        let first = live.keys().chain(batch.keys()).find(differs)?;
+        let of = |rows: &BTreeMap<Items, i64>| rows.get(first).copied();
+        Some(format!("{first:?}: live {:?}, batch {:?}", of(&live), of(&batch)))
+    }
+
+    fn changes(&self) -> Vec<Change> {
+        let guards = self.guards();
+        let recorded = guards.iter().filter_map(|pairs| pairs.changes.as_ref()).flatten();
+        let bytes =
+            |pair: &Items, count: i64| postcard::to_stdvec(&(pair, count)).unwrap_or_default();
+        let mut changes: Vec<Change> =
+            recorded.map(|(tick, pair, count, diff)| (*tick, bytes(pair, *count), *diff)).collect();
+        changes.sort_unstable();
+        changes
+    }
+
+    fn shown_changes(&self, names: &dyn Names) -> Vec<(Tick, Diff, Vec<String>)> {
+        let guards = self.guards();
+        let recorded = guards.iter().filter_map(|pairs| pairs.changes.as_ref()).flatten();
+        let mut changes: Vec<_> = recorded
+            .map(|(tick, pair, count, diff)| {
+                (*tick, shown(pair, &(), names), *diff, shown(pair, count, names))
+            })
+            .collect();
+        changes.sort_unstable();
+        changes.into_iter().map(|(tick, _, diff, row)| (tick, diff, row)).collect()
+    }
+}

@@ -1,0 +1,267 @@
+//! Worker: how do all dataflows get from tick to tick?
+//!
+//! The driver runs on worker 0, so a single worker answers without a change of threads. It hands
+//! each tick's updates to the workers of its own process, by event, and waits until every view has
+//! published the tick. Workers of other processes get their work through timely's exchange alone.
+
+pub mod clock;
+mod publish;
+pub mod refit;
+
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::Thread;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
+use dataflows::{Diff, Event, Settings, Tick, personalize};
+use differential_dataflow::input::InputSession;
+use timely::communication::Config as Communication;
+use timely::dataflow::operators::probe::Handle;
+use timely::worker::Worker;
+
+use crate::view::Store;
+use publish::Publisher;
+
+/// How many ticks may wait for a worker.
+const TICKS_IN_FLIGHT_MAX: usize = 16;
+
+/// How long a worker without work sleeps before it looks again.
+const PARK: Duration = Duration::from_millis(1);
+
+/// What can go wrong when workers are started.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Nothing was computed.
+    #[error("the workers could not be started: {0}")]
+    Start(String),
+    /// The file of hosts cannot be read; nothing was started.
+    #[error("cannot read the file of hosts {}", path.display())]
+    Hosts {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// This process is not one of the cluster; nothing was started.
+    #[error("process {process} is not in the file of hosts, which has {hosts} lines")]
+    Process {
+        /// The number asked for.
+        process: usize,
+        /// How many there are.
+        hosts: usize,
+    },
+}
+
+/// Where the workers run.
+#[derive(Clone, Debug, Default)]
+pub struct Layout {
+    /// Worker threads in each process, at least 1.
+    pub threads: usize,
+    /// The number of this process, and the `host:port` of all, where there are several.
+    pub cluster: Option<(usize, Vec<String>)>,
+}
+
+impl Layout {
+    /// One process with `threads` workers.
+    #[must_use]
+    pub fn threads(threads: usize) -> Layout {
+        Layout { threads, cluster: None }
+    }
+
+    /// Process `process` of those in the file of hosts, a `host:port` a line.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be read or has no such line.
+    pub fn cluster(threads: usize, path: PathBuf, process: usize) -> Result<Layout, Error> {
+        let text =
+            std::fs::read_to_string(&path).map_err(|source| Error::Hosts { path, source })?;
+        let hosts =
+            text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+        let hosts: Vec<String> = hosts.map(str::to_string).collect();
+        if hosts.len() <= process {
+            return Err(Error::Process { process, hosts: hosts.len() });
+        }
+        Ok(Layout { threads, cluster: Some((process, hosts)) })
+    }
+
+    /// Whether this process reads the input and holds the views.
+    #[must_use]
+    pub fn leads(&self) -> bool {
+        self.cluster.as_ref().is_none_or(|(process, _)| *process == 0)
+    }
+
+    fn communication(&self) -> Communication {
+        let threads = self.threads.max(1);
+        match &self.cluster {
+            Some((process, addresses)) => Communication::Cluster {
+                threads,
+                process: *process,
+                addresses: addresses.clone(),
+                report: false,
+                zerocopy: false,
+            },
+            None if threads == 1 => Communication::Thread,
+            None => Communication::Process(threads),
+        }
+    }
+}
+
+/// A tick's updates for one worker.
+type Feed = (Tick, Vec<(Event, Diff)>);
+
+/// Takes the engine from tick to tick; lives on worker 0.
+pub struct Driver<'w> {
+    worker: &'w mut Worker,
+    input: InputSession<Tick, Rc<Event>, Diff>,
+    probe: Handle<Tick>,
+    others: Vec<(Sender<Feed>, Thread)>,
+    store: Store,
+    upper: Tick,
+}
+
+impl std::fmt::Debug for Driver<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Driver").field("upper", &self.upper).finish_non_exhaustive()
+    }
+}
+
+impl Driver<'_> {
+    /// The first tick that is not yet decided.
+    #[must_use]
+    pub fn upper(&self) -> Tick {
+        self.upper
+    }
+
+    /// The views, at the tick before `upper`.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Decides the next tick: these updates hold from it on. Returns when all views show it.
+    pub fn tick(&mut self, updates: Vec<(Event, Diff)>) -> Tick {
+        let tick = self.upper;
+        self.upper = tick.next();
+        if self.others.is_empty() {
+            for (event, diff) in updates {
+                self.input.update(Rc::new(event), diff);
+            }
+        } else {
+            let workers = self.others.len() + 1;
+            let mut shares: Vec<Vec<(Event, Diff)>> = (0..workers).map(|_| Vec::new()).collect();
+            for (event, diff) in updates {
+                let share = event.id.0 % u64::try_from(workers).unwrap_or(1);
+                shares[usize::try_from(share).unwrap_or(0)].push((event, diff));
+            }
+            let mut shares = shares.into_iter();
+            for (event, diff) in shares.next().into_iter().flatten() {
+                self.input.update(Rc::new(event), diff);
+            }
+            for ((sender, thread), share) in self.others.iter().zip(shares) {
+                // A worker that is gone has taken the process with it.
+                drop(sender.send((tick, share)));
+                thread.unpark();
+            }
+        }
+        self.input.advance_to(self.upper);
+        self.input.flush();
+        let (probe, upper) = (&self.probe, self.upper);
+        self.worker.step_or_park_while(Some(PARK), || probe.less_than(&upper));
+        tick
+    }
+}
+
+/// Starts workers, runs `drive` on the first, and returns what it returned: `None` in a process that
+/// does not lead.
+///
+/// # Errors
+///
+/// If the workers could not be started.
+pub fn run<T: Send + 'static>(
+    layout: &Layout,
+    settings: Settings,
+    store: Store,
+    drive: impl FnOnce(&mut Driver<'_>) -> T + Send + Sync + 'static,
+) -> Result<Option<T>, Error> {
+    let threads = layout.threads.max(1);
+    let leads = layout.leads();
+    let channels: Vec<_> = (1..threads).map(|_| bounded::<Feed>(TICKS_IN_FLIGHT_MAX)).collect();
+    let (hello, hellos) = bounded::<(usize, Thread)>(threads);
+    let shared = Arc::new(Mutex::new((Some(drive), None)));
+    let result = Arc::clone(&shared);
+    let config = timely::Config {
+        communication: layout.communication(),
+        worker: timely::WorkerConfig::default(),
+    };
+    let guards = timely::execute(config, move |worker| {
+        let probe = Handle::new();
+        let mut input = InputSession::new();
+        let settings = Rc::new(settings.clone());
+        let mut publisher = Publisher::new(store.clone(), threads, probe.clone());
+        worker.dataflow::<Tick, _, _>(|scope| {
+            personalize(input.to_collection(scope), &settings, &mut publisher);
+        });
+        drop(publisher);
+        let number = worker.index();
+        if !leads {
+            return;
+        }
+        if let Some(other) = number.checked_sub(1) {
+            drop(hello.send((number, std::thread::current())));
+            follow(worker, input, &channels[other].1);
+            return;
+        }
+        let mut threads: Vec<_> = hellos.iter().take(channels.len()).collect();
+        threads.sort_by_key(|(number, _)| *number);
+        let senders = channels.iter().map(|(sender, _)| sender.clone());
+        let others = senders.zip(threads.into_iter().map(|(_, thread)| thread)).collect();
+        let drive = shared.lock().unwrap_or_else(PoisonError::into_inner).0.take();
+        if let Some(drive) = drive {
+            let store = store.clone();
+            let mut driver = Driver { worker, input, probe, others, store, upper: Tick(0) };
+            let done = drive(&mut driver);
+            let last = driver.upper;
+            for (sender, thread) in &driver.others {
+                // An empty tick at the end of time: no more will come.
+                drop(sender.send((Tick(u64::MAX), Vec::new())));
+                thread.unpark();
+            }
+            debug_assert!(last < Tick(u64::MAX), "ticks do not run out");
+            shared.lock().unwrap_or_else(PoisonError::into_inner).1 = Some(done);
+        }
+    });
+    let guards = guards.map_err(Error::Start)?;
+    for worker in guards.join() {
+        worker.map_err(Error::Start)?;
+    }
+    let done = result.lock().unwrap_or_else(PoisonError::into_inner).1.take();
+    Ok(done)
+}
+
+/// What a worker does that does not drive: it takes its share of each tick, and works.
+fn follow(
+    worker: &mut Worker,
+    mut input: InputSession<Tick, Rc<Event>, Diff>,
+    feeds: &Receiver<Feed>,
+) {
+    loop {
+        match feeds.try_recv() {
+            Ok((Tick(u64::MAX), _)) | Err(TryRecvError::Disconnected) => return,
+            Ok((tick, updates)) => {
+                for (event, diff) in updates {
+                    input.update(Rc::new(event), diff);
+                }
+                input.advance_to(tick.next());
+                input.flush();
+                worker.step();
+            }
+            Err(TryRecvError::Empty) => {
+                worker.step_or_park(Some(PARK));
+            }
+        }
+    }
+}
