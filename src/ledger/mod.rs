@@ -9,6 +9,7 @@
 
 mod arena;
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use dataflows::operator::Index;
@@ -88,6 +89,8 @@ pub struct Ledger {
     dead: usize,
     /// How many rejects hold.
     rejects: usize,
+    /// The operators' decisions about identifiers that hold.
+    decisions: BTreeMap<u128, [Identifier; 2]>,
     scratch: Vec<u8>,
 }
 
@@ -141,6 +144,9 @@ impl Ledger {
         };
         if matches!(outcome, Outcome::Accepted | Outcome::Corrected) {
             self.rejects += usize::from(reject);
+            if let Action::Link(a, b) | Action::Unlink(a, b) = event.action {
+                self.decisions.insert(key, [a, b]);
+            }
             let number = u32::try_from(self.slots.len()).expect("fewer than 2^32 versions");
             let place = self.arena.push(&bytes);
             let len = u32::try_from(bytes.len()).unwrap_or(0);
@@ -253,13 +259,20 @@ impl Ledger {
 
     /// The event in a slot holds no longer.
     fn drop_slot(&mut self, number: u32) {
-        let slot = &mut self.slots[at_index(number)];
-        slot.len = 0;
-        let low = slot.low;
-        if let Ok(entry) = self.index.find_entry(low, |other| *other == number) {
+        self.slots[at_index(number)].len = 0;
+        let slot = self.slots[at_index(number)];
+        if let Ok(entry) = self.index.find_entry(slot.low, |other| *other == number) {
             entry.remove();
         }
         self.dead += 1;
+        let key = (u128::from(slot.high) << 64) | u128::from(slot.low);
+        self.decisions.remove(&key);
+    }
+
+    /// The operators' decisions about identifiers that hold, with their keys.
+    #[must_use]
+    pub fn decisions(&self) -> Vec<(u128, [Identifier; 2])> {
+        self.decisions.iter().map(|(key, pair)| (*key, *pair)).collect()
     }
 
     /// Gives back the space of what holds no longer, once that is most of it.
@@ -271,6 +284,7 @@ impl Ledger {
         }
         let old = std::mem::take(self);
         self.rejects = old.rejects;
+        self.decisions = old.decisions;
         for slot in old.slots.iter().filter(|slot| 0 < slot.len) {
             let number = u32::try_from(self.slots.len()).unwrap_or(NONE);
             let place = self.arena.push(old.arena.bytes(slot.place, slot.len));

@@ -5,6 +5,7 @@
 //! published the tick. Workers of other processes get their work through timely's exchange alone.
 
 pub mod clock;
+pub mod ingest;
 mod publish;
 pub mod refit;
 
