@@ -1,0 +1,5 @@
+//! affluent: incremental personalization for shops.
+
+pub mod names;
+pub mod source;
+pub mod decode;
