@@ -3,3 +3,4 @@
 pub mod names;
 pub mod source;
 pub mod decode;
+pub mod config;

@@ -52,10 +52,12 @@ pub fn decimal(text: &str, decimals: u8, style: Style) -> Result<i64, &'static s
         sum = append(sum, part.get(place).copied().unwrap_or(b'0'), negative)?;
     }
     let beyond = part.get(kept..).unwrap_or_default();
-    match beyond.iter().find(|byte| **byte != b'0') {
-        Some(byte) if byte.is_ascii_digit() => Err("has more decimals than the unit it is kept in"),
-        Some(_) => Err(PLAIN_NUMBER),
-        None => Ok(sum),
+    if !beyond.iter().all(u8::is_ascii_digit) {
+        return Err(PLAIN_NUMBER);
+    }
+    match beyond.iter().all(|byte| *byte == b'0') {
+        true => Ok(sum),
+        false => Err("has more decimals than the unit it is kept in"),
     }
 }
 
