@@ -18,8 +18,7 @@ use dataflows::{Day, EventTime, Identifier, Kind, Money, Settings, Word};
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 use serde::{Deserialize, Serialize};
-use siphasher::sip::SipHasher24;
-use siphasher::sip128::{Hasher128, SipHasher24 as SipHasher24x128};
+use siphasher::sip128::{Hasher128, SipHasher24};
 
 /// The secret of runs that are given none.
 pub const SECRET_DEFAULT: [u8; 16] = [0; 16];
@@ -80,11 +79,21 @@ impl Format {
     }
 }
 
-/// Where a text stands in the dictionary's texts.
+/// Where a text stands in the dictionary's texts: its start, and in the lowest bits its length.
 #[derive(Clone, Copy, Debug)]
-struct Span {
-    start: usize,
-    bytes: usize,
+struct Span(u64);
+
+/// How many bits of a [`Span`] are the length: a record is shorter than this allows.
+const LENGTH_BITS: u32 = 24;
+
+/// What is known of a word, in 24 bytes.
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    word: Word,
+    /// The other half of the text's 128-bit hash. Two texts with the same word are told apart by
+    /// it, for to compare the texts would cost every look-up a visit to cold memory.
+    other: u64,
+    span: Span,
 }
 
 /// The texts behind the hashes of one secret.
@@ -92,15 +101,14 @@ struct Span {
 /// # Invariants
 ///
 /// * A hash has one text. Kept by [`learn`](Dictionary::learn), which refuses a second.
+/// * It holds less than a TiB of text. Kept by an assertion.
 #[derive(Clone)]
 pub struct Dictionary {
-    /// The keyed hash of words, before any byte.
-    short: SipHasher24,
-    /// The keyed hash of identifiers and events, before any byte.
-    long: SipHasher24x128,
+    /// The keyed hash, before any byte.
+    hasher: SipHasher24,
     /// The texts of words. Hash tables because every event asks a few times, and their hashes are
     /// already keyed; nothing iterates over them but [`entries`](Dictionary::entries), which sorts.
-    words: HashTable<(Word, Span)>,
+    words: HashTable<Known>,
     /// The texts of identifiers.
     identifiers: HashTable<(Identifier, Span)>,
     /// All texts, end to end: one allocation instead of one a text.
@@ -135,8 +143,7 @@ impl Dictionary {
     #[must_use]
     pub fn new(secret: [u8; 16]) -> Dictionary {
         Dictionary {
-            short: SipHasher24::new_with_key(&secret),
-            long: SipHasher24x128::new_with_key(&secret),
+            hasher: SipHasher24::new_with_key(&secret),
             words: HashTable::new(),
             identifiers: HashTable::new(),
             texts: Vec::new(),
@@ -169,28 +176,31 @@ impl Dictionary {
     ///
     /// Nothing is remembered if another text has the same hash.
     pub fn learn(&mut self, text: &str) -> Result<Word, Collision> {
-        let word = self.word_of(text);
-        self.remember(word, text).map(|()| word)
+        let (word, other) = self.halves(text);
+        self.remember(word, other, text).map(|()| word)
     }
 
     /// The word of `text`, which is not remembered.
     #[must_use]
     pub fn word_of(&self, text: &str) -> Word {
+        self.halves(text).0
+    }
+
+    /// The word of `text`, and the other half of its hash.
+    fn halves(&self, text: &str) -> (Word, u64) {
+        let (word, other) = self.hasher.hash(text.as_bytes()).as_u64();
         // No word is 0, so that an optional word takes no room; the text that hashes to 0 takes
         // the word 1, and meets the text that hashes to 1 as a collision like any other.
-        Word(NonZeroU64::new(self.short.hash(text.as_bytes())).unwrap_or(NonZeroU64::MIN))
+        (Word(NonZeroU64::new(word).unwrap_or(NonZeroU64::MIN)), other)
     }
 
     /// Remembers that `word` stands for `text`.
-    fn remember(&mut self, word: Word, text: &str) -> Result<(), Collision> {
-        let entry = self.words.entry(word.0.get(), |(w, _)| *w == word, |(w, _)| w.0.get());
-        match entry {
-            Entry::Occupied(known) => {
-                let same = at(&self.texts, known.get().1) == text.as_bytes();
-                same.then_some(()).ok_or(Collision)
-            }
+    fn remember(&mut self, word: Word, other: u64, text: &str) -> Result<(), Collision> {
+        let same = |known: &Known| known.word == word;
+        match self.words.entry(word.0.get(), same, |known| known.word.0.get()) {
+            Entry::Occupied(known) => (known.get().other == other).then_some(()).ok_or(Collision),
             Entry::Vacant(vacant) => {
-                vacant.insert((word, push(&mut self.texts, text)));
+                vacant.insert(Known { word, other, span: push(&mut self.texts, text) });
                 Ok(())
             }
         }
@@ -212,7 +222,7 @@ impl Dictionary {
     /// The identifier of `kind` whose normalised value is `normalised`, which is not remembered.
     #[must_use]
     pub fn identifier_of(&self, kind: Kind, normalised: &str) -> Identifier {
-        let mut hasher = self.long;
+        let mut hasher = self.hasher;
         hasher.write(&[kind.0]);
         hasher.write(normalised.as_bytes());
         Identifier::new(kind, hasher.finish128().as_u128())
@@ -224,7 +234,7 @@ impl Dictionary {
             let hash = low(identifier.bits());
             if let Ok(entry) = self.identifiers.find_entry(hash, |(known, _)| known == identifier) {
                 let ((_, span), _) = entry.remove();
-                if let Some(bytes) = self.texts.get_mut(span.start..span.start + span.bytes) {
+                if let Some(bytes) = self.texts.get_mut(range(span)) {
                     bytes.fill(0);
                 }
             }
@@ -240,7 +250,7 @@ impl Dictionary {
         head[0] = tag;
         head[1..9].copy_from_slice(&source.0.get().to_le_bytes());
         head[9..].copy_from_slice(&number.to_le_bytes());
-        let mut hasher = self.long;
+        let mut hasher = self.hasher;
         hasher.write(&head);
         hasher.write(bytes);
         hasher.finish128().as_u128()
@@ -256,9 +266,9 @@ impl Dictionary {
     #[must_use]
     pub fn entries(&self) -> Vec<Line> {
         let text = |span: Span| String::from_utf8_lossy(at(&self.texts, span)).into_owned();
-        let words = self.words.iter().map(|(word, span)| {
-            let hash = format!("{:016x}", word.0.get());
-            Line { kind: None, hash, text: text(*span) }
+        let words = self.words.iter().map(|known| {
+            let hash = format!("{:016x}", known.word.0.get());
+            Line { kind: None, hash, text: text(known.span) }
         });
         let identifiers = self.identifiers.iter().map(|(identifier, span)| {
             let hash = format!("{:032x}", identifier.bits());
@@ -324,8 +334,8 @@ impl Names for Dictionary {
     }
 
     fn word(&self, word: u64) -> String {
-        match self.words.find(word, |(known, _)| known.0.get() == word) {
-            Some((_, span)) => String::from_utf8_lossy(at(&self.texts, *span)).into_owned(),
+        match self.words.find(word, |known| known.word.0.get() == word) {
+            Some(known) => String::from_utf8_lossy(at(&self.texts, known.span)).into_owned(),
             None => format!("{word:016x}"),
         }
     }
@@ -368,16 +378,26 @@ pub fn low(bits: u128) -> u64 {
     bits as u64
 }
 
-/// The text at `span`.
+/// The bytes at `span`.
 fn at(texts: &[u8], span: Span) -> &[u8] {
-    texts.get(span.start..span.start + span.bytes).unwrap_or_default()
+    texts.get(range(span)).unwrap_or_default()
 }
 
-/// Puts `text` at the end of `texts`.
+/// Where the bytes of `span` are.
+fn range(span: Span) -> std::ops::Range<usize> {
+    let place = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+    let start = place(span.0 >> LENGTH_BITS);
+    start..start.saturating_add(place(span.0 & ((1 << LENGTH_BITS) - 1)))
+}
+
+/// Puts `text` at the end of `texts`; of a text beyond any record's length, the beginning.
 fn push(texts: &mut Vec<u8>, text: &str) -> Span {
-    let span = Span { start: texts.len(), bytes: text.len() };
-    texts.extend_from_slice(text.as_bytes());
-    span
+    let bytes = text.as_bytes();
+    let bytes = bytes.get(..bytes.len().min((1 << LENGTH_BITS) - 1)).unwrap_or_default();
+    let [start, length] = [texts.len(), bytes.len()].map(|n| u64::try_from(n).unwrap_or(u64::MAX));
+    assert!(start >> (u64::BITS - LENGTH_BITS) == 0, "a dictionary has less than a TiB of text");
+    texts.extend_from_slice(bytes);
+    Span((start << LENGTH_BITS) | length)
 }
 
 #[cfg(test)]
@@ -403,7 +423,7 @@ mod tests {
     fn a_second_text_for_a_word_is_a_collision() {
         let mut names = dictionary();
         let word = names.learn("one").unwrap();
-        assert_eq!(names.remember(word, "two"), Err(Collision));
+        assert_eq!(names.remember(word, 0, "two"), Err(Collision));
         assert_eq!(Names::word(&names, word.0.get()), "one");
     }
 

@@ -24,10 +24,11 @@ fn data() -> Option<PathBuf> {
 fn shop(data: &Path, folder: &str, edit: impl Fn(String) -> String) -> Shop {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/shops").join(folder);
     let file = folder.join("shop.toml");
-    let text = edit(std::fs::read_to_string(&file).unwrap());
-    let data = data.canonicalize().unwrap().display().to_string();
+    let text = edit(std::fs::read_to_string(&file).expect("the shop has a file"));
+    let data = data.canonicalize().expect("the folder is there").display().to_string();
     let environment = move |name: &str| (name == "AFFLUENT_DATA").then(|| data.clone());
-    Shop::parse(&text, &file.display().to_string(), &folder, &environment).unwrap()
+    Shop::parse(&text, &file.display().to_string(), &folder, &environment)
+        .expect("the shop's file is right")
 }
 
 /// What the rows of a shop come to.
@@ -60,9 +61,9 @@ impl Rows {
 /// Reads all rows.
 fn read(shop: &Shop) -> (Rows, Reader) {
     let mut names = shop.dictionary();
-    let mut reader = shop.open(&mut names).unwrap();
+    let mut reader = shop.open(&mut names).expect("the files are there");
     let mut rows = Rows::default();
-    while let Some(row) = reader.next_row(&mut names).unwrap() {
+    while let Some(row) = reader.next_row(&mut names).expect("the files can be read") {
         rows.rows += 1;
         match row.outcome {
             Ok(changes) => {

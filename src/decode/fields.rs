@@ -447,9 +447,11 @@ fn property(field: &Field) -> Value {
     } else {
         format!("{} ({})", field.doc, field.unit)
     };
-    value["description"] = json!(doc);
-    if !field.default.is_empty() {
-        value["$comment"] = json!(format!("default: {}", field.default));
+    if let Some(object) = value.as_object_mut() {
+        object.insert("description".into(), json!(doc));
+        if !field.default.is_empty() {
+            object.insert("$comment".into(), json!(format!("default: {}", field.default)));
+        }
     }
     value
 }
@@ -461,7 +463,7 @@ mod tests {
     #[test]
     fn names_and_fields_stand_in_the_same_order() {
         for (place, name) in Name::ALL.into_iter().enumerate() {
-            assert_eq!(usize::try_from(name as isize), Ok(place));
+            assert_eq!(name.name(), FIELDS[place].name);
             assert_eq!(Name::of(name.name()), Some(name));
         }
         assert_eq!(Name::Title.name(), "name");

@@ -6,6 +6,8 @@
 //!
 //! A record is an order to insert, retract or erase, or it is refused with a reason.
 
+#![cfg_attr(not(test), deny(clippy::indexing_slicing))]
+
 pub mod canonical;
 pub mod delimited;
 pub mod fields;

@@ -143,3 +143,14 @@ impl Reader {
         Ok(None)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reader_can_have_a_thread_of_its_own() {
+        fn sends<T: Send>() {}
+        sends::<Reader>();
+    }
+}

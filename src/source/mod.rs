@@ -3,6 +3,8 @@
 //! A source knows files and lines, and how a line falls into fields.
 //! What the fields mean is the business of `decode`.
 
+#![cfg_attr(not(test), deny(clippy::indexing_slicing))]
+
 mod file;
 mod framing;
 
