@@ -98,6 +98,13 @@ fn online_retail_cleaned() {
     assert_eq!(rows.sum(|line| line.amount()), 3_993_805_651);
     assert_eq!((reader.cancelled().rows, reader.cancelled().orders), (4_494, 2_006));
     assert_eq!(rows.firsts.len() + rows.refusals.len(), rows.rows);
+    let refunded = rows.events.iter().filter_map(|event| match &event.action {
+        Action::Refund { lines, .. } => Some(lines),
+        _ => None,
+    });
+    let refunded: i64 = refunded.flatten().map(dataflows::Line::amount).sum();
+    assert_eq!(3_993_805_651 - refunded, 3_728_501_251);
+    assert_eq!((rows.count(is_refund), rows.refusals.len()), (4_241, 69_027));
     let orders = |event: &Event| match &event.action {
         Action::Order { order, .. } => Some(*order),
         _ => None,
