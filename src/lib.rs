@@ -1,5 +1,17 @@
-//! Affluent: how what `dataflows` computes is run.
+//! affluent: incremental personalization for shops.
+//!
+//! Every published result, at every tick, is what a batch job over the same events would have
+//! given, after late events, corrections and erasures too, at a cost that follows what changed.
+//!
+//! What is computed is the business of the crate [`dataflows`]; this one says how it runs.
+//! In the order in which an event meets them: [`source`] reads records, [`decode`] makes events of
+//! them and [`names`] keeps what their hashes stand for, [`ledger`] says which events hold,
+//! [`worker`] takes all dataflows from tick to tick, and [`view`] is what readers see.
 
+pub mod config;
+pub mod decode;
 pub mod ledger;
+pub mod names;
+pub mod source;
 pub mod view;
 pub mod worker;

@@ -41,22 +41,25 @@ impl Ranks {
         updates: &[((ProfileId, Purchases), Diff)],
         changes: &mut Vec<((ProfileId, Rfm), Diff)>,
     ) {
-        let mut touched = BTreeSet::new();
         let mut bases = BTreeMap::new();
-        for ((profile, purchases), diff) in updates {
-            for (measure, value) in self.measures.iter_mut().zip(values(purchases)) {
-                measure.update(value, *profile, *diff);
+        // What leaves goes first: the same profile may come back with the same value.
+        for leaving in [true, false] {
+            for ((profile, purchases), diff) in updates.iter().filter(|(_, d)| (*d < 0) == leaving)
+            {
+                for (measure, value) in self.measures.iter_mut().zip(values(purchases)) {
+                    measure.update(value, *profile, *diff);
+                }
+                if !leaving {
+                    bases.insert(*profile, *purchases);
+                }
             }
-            touched.insert(*profile);
-            if 0 < *diff {
-                bases.insert(*profile, *purchases);
-            }
-        }
-        for measure in &mut self.measures {
-            measure.settle(&mut touched);
         }
         let changed: BTreeSet<ProfileId> =
             updates.iter().map(|((profile, _), _)| *profile).collect();
+        let mut touched = changed.clone();
+        for measure in &mut self.measures {
+            measure.settle(&mut touched);
+        }
         for profile in touched {
             let old = self.rows.get(&profile).copied();
             let new = match bases.get(&profile) {

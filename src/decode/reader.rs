@@ -1,0 +1,156 @@
+//! Reader: what do all the files of a shop ask for, row by row?
+
+use dataflows::{EventTime, Word};
+
+use super::delimited::Cancelled;
+use super::{Change, Decoder, Error, Form, Refusal, Rules, SourceConfig};
+use crate::names::Dictionary;
+use crate::source::{Files, Progress, Record, Split, Step};
+
+/// One row of a file, and what became of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// The source.
+    pub source: Word,
+    /// The file.
+    pub file: Word,
+    /// The line on which the row begins; the first of a file is 1.
+    pub line: u64,
+    /// What the row asks for, or why it is refused.
+    ///
+    /// The first change is the row's own; those behind it follow for the catalogue.
+    /// A row that is a whole session is an event for each of its items.
+    pub outcome: Result<Vec<Change>, Refusal>,
+}
+
+/// Reads the rows of all sources: one source after the other, and in each the files by name.
+///
+/// # Invariants
+///
+/// * Every row of every file comes out once, accepted or refused. Blank lines and headers are
+///   not rows.
+#[derive(Debug)]
+pub struct Reader {
+    /// The sources that have not been finished; the one at hand is the first.
+    sources: std::collections::VecDeque<(Decoder, Files)>,
+    record: Record,
+    /// The file at hand.
+    file: Word,
+    bytes: u64,
+    progress: Progress,
+    cancelled: Cancelled,
+}
+
+impl Reader {
+    /// Finds the files of `sources`; none is opened yet.
+    ///
+    /// # Errors
+    ///
+    /// A pattern matches no file, or a name collides with another text.
+    pub fn open(
+        sources: &[SourceConfig],
+        rules: &Rules,
+        names: &mut Dictionary,
+    ) -> Result<Reader, Error> {
+        let progress = Progress::default();
+        let mut opened = std::collections::VecDeque::new();
+        let mut bytes = 0;
+        for config in sources {
+            let split = match &config.form {
+                Form::Csv => Split::Quoted(b','),
+                Form::Ndjson => Split::Line,
+                Form::Delimited(mapping) => mapping.split,
+            };
+            let files = Files::find(&config.files, split, &config.roots, progress.clone())?;
+            if let Form::Delimited(mapping) = &config.form
+                && mapping.numbers_lines()
+                && 1 < files.left()
+            {
+                return Err(Error::SharedLines(config.name.clone()));
+            }
+            bytes += files.bytes();
+            opened.push_back((Decoder::new(config, rules, names)?, files));
+        }
+        let file = names.word_of("");
+        let (record, cancelled) = (Record::default(), Cancelled::default());
+        Ok(Reader { sources: opened, record, file, bytes, progress, cancelled })
+    }
+
+    /// How far it has come, for any thread to ask.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        self.progress.clone()
+    }
+
+    /// How many bytes all files have, as they lie on disk.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// How many rows were marked as cancellations in the sources that are finished.
+    #[must_use]
+    pub fn cancelled(&self) -> Cancelled {
+        self.cancelled
+    }
+
+    /// What the receiving clock shows; without one no event time is too far ahead.
+    pub fn set_clock(&mut self, now: Option<EventTime>) {
+        for (decoder, _) in &mut self.sources {
+            decoder.set_clock(now);
+        }
+    }
+
+    /// The next row; `None` after the last.
+    ///
+    /// # Errors
+    ///
+    /// A file cannot be read, or its header does not fit; the rows before have come out.
+    pub fn next_row(&mut self, names: &mut Dictionary) -> Result<Option<Row>, Error> {
+        while let Some((decoder, files)) = self.sources.front_mut() {
+            let record = &mut self.record;
+            let outcome = match files.step(record)? {
+                Step::End => {
+                    let cancelled = decoder.cancelled();
+                    self.cancelled.rows += cancelled.rows;
+                    self.cancelled.orders += cancelled.orders;
+                    self.sources.pop_front();
+                    continue;
+                }
+                Step::Opened => {
+                    let name = files.name().to_owned();
+                    self.file = names.learn(&name).map_err(|_| Error::Collision(name.clone()))?;
+                    if decoder.has_header() {
+                        match files.step(record)? {
+                            Step::Record => decoder.set_header(&name, record)?,
+                            Step::Fault(fault) => {
+                                return Err(Error::Header { file: name, reason: fault.reason() });
+                            }
+                            // An empty file; a file that was opened has no other meaning.
+                            Step::End | Step::Opened => {
+                                return Err(Error::Header { file: name, reason: "is not there" });
+                            }
+                        }
+                    }
+                    continue;
+                }
+                Step::Fault(fault) => Err(Refusal::record(fault.reason())),
+                Step::Record => decoder.decode(files.name(), record, names),
+            };
+            let source = decoder.source();
+            return Ok(Some(Row { source, file: self.file, line: self.record.line, outcome }));
+        }
+        Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reader_can_have_a_thread_of_its_own() {
+        fn sends<T: Send>() {}
+        sends::<Reader>();
+    }
+}
