@@ -25,7 +25,8 @@ pub const ENGINE: Word = Word(NonZeroU64::new(0x0061_6666_6c75_656e).expect("not
 pub struct Ingest {
     ledger: Ledger,
     updates: Vec<(Event, Diff)>,
-    today: Option<Day>,
+    /// The greatest day that it has added a `day` event for.
+    turned: Option<Day>,
     /// The greatest event time so far.
     latest: EventTime,
     refit: Option<Refit>,
@@ -54,16 +55,12 @@ impl Ingest {
     /// `event` holds from the next tick on under `key`.
     pub fn put(&mut self, key: u128, event: Event) -> Outcome {
         let (at, reject) = (event.at, matches!(event.action, Action::Reject(_)));
-        let told = match event.action {
-            Action::Day(day) => Some(day),
-            _ => None,
-        };
+        let told = matches!(event.action, Action::Day(_));
         let outcome = self.ledger.put(key, event, &mut self.updates);
         if !reject && matches!(outcome, Outcome::Accepted | Outcome::Corrected) {
             self.latest = self.latest.max(at);
-            match told {
-                Some(day) => self.today = self.today.max(Some(day)),
-                None => self.turn(at.day()),
+            if !told {
+                self.turn(at.day());
             }
         }
         outcome
@@ -74,10 +71,10 @@ impl Ingest {
         self.ledger.retract(key, &mut self.updates)
     }
 
-    /// Adds the `day` event of `day`, if it has come only now.
+    /// Adds the `day` event of `day`, if no event's day has reached it before.
     fn turn(&mut self, day: Day) {
-        if day_of(self.today) < day_of(Some(day)) {
-            self.today = Some(day);
+        if self.turned < Some(day) {
+            self.turned = Some(day);
             let (key, event) = day_event(day);
             self.ledger.put(key, event, &mut self.updates);
         }
@@ -162,9 +159,4 @@ pub fn day_event(day: Day) -> (u128, Event) {
         context: Context::default(),
     };
     ((u128::from(high) << 64) | u128::from(low), event)
-}
-
-/// A day that sorts: none before all.
-fn day_of(day: Option<Day>) -> i64 {
-    day.map_or(i64::MIN, |day| i64::from(day.0))
 }
