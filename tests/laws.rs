@@ -7,6 +7,7 @@ mod history;
 
 use std::collections::BTreeMap;
 
+use affluent::ledger::Outcome;
 use affluent::view::{Change as Changed, Store};
 use affluent::worker::ingest::{ENGINE, Ingest, day_event};
 use affluent::worker::{Driver, Layout, run};
@@ -61,17 +62,21 @@ fn replay(
 fn feed(driver: &mut Driver<'_>, ingest: &mut Ingest, oracle: &Oracle, step: &Step) {
     match step {
         Step::Changes(changes) => {
+            let mut held = oracle.events.clone();
             for change in changes {
                 match change {
                     Change::Put(number, event) => {
+                        held.insert(key(*number), event.clone());
                         ingest.put(key(*number), event.clone());
                     }
                     Change::Retract(number) => {
+                        held.remove(&key(*number));
                         ingest.retract(key(*number));
                     }
                     Change::Repeat(number) => {
-                        if let Some(event) = oracle.events.get(&key(*number)) {
-                            ingest.put(key(*number), event.clone());
+                        if let Some(event) = held.get(&key(*number)) {
+                            let outcome = ingest.put(key(*number), event.clone());
+                            assert_eq!(outcome, Outcome::Duplicate);
                         }
                     }
                 }
