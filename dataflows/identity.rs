@@ -248,42 +248,47 @@ fn first_seen<'s>(events: Facts<'s, Rc<Event>>) -> Rows<'s, Group, Place> {
     let mut seen: Slab<Sights> = Slab::default();
     let mut touched: Vec<(usize, u32, Option<Place>)> = Vec::new();
     let mut round = 0;
-    by_tick_unsorted(sights, "first seen", |sight| sight.who.0, move |_, updates, changes| {
-        round += 1;
-        // What comes goes first, so that nothing leaves before it came.
-        for coming in [true, false] {
-            for (at, (Sight { who, place, .. }, diff)) in updates.iter().enumerate() {
-                if (0 < *diff) != coming {
-                    continue;
+    by_tick_unsorted(
+        sights,
+        "first seen",
+        |sight| sight.who.0,
+        move |_, updates, changes| {
+            round += 1;
+            // What comes goes first, so that nothing leaves before it came.
+            for coming in [true, false] {
+                for (at, (Sight { who, place, .. }, diff)) in updates.iter().enumerate() {
+                    if (0 < *diff) != coming {
+                        continue;
+                    }
+                    let known = number.get(who).copied();
+                    let own = known.unwrap_or_else(|| {
+                        let new = seen.insert(Sights::default());
+                        number.insert(*who, new);
+                        new
+                    });
+                    let sights = &mut seen[own];
+                    if sights.round != round {
+                        sights.round = round;
+                        touched.push((at, own, sights.places.first().copied()));
+                    }
+                    sights.places.change(*place, *diff);
                 }
-                let known = number.get(who).copied();
-                let own = known.unwrap_or_else(|| {
-                    let new = seen.insert(Sights::default());
-                    number.insert(*who, new);
-                    new
-                });
-                let sights = &mut seen[own];
-                if sights.round != round {
-                    sights.round = round;
-                    touched.push((at, own, sights.places.first().copied()));
+            }
+            for (at, own, old) in touched.drain(..) {
+                let Sight { who, ids, .. } = &updates[at].0;
+                let new = seen[own].places.first().copied();
+                if new.is_none() {
+                    number.remove(who);
+                    seen.remove(own);
                 }
-                sights.places.change(*place, *diff);
+                let group = || Group { who: *who, ids: ids.as_slice().into() };
+                if old != new {
+                    changes.extend(old.map(|old| ((group(), old), -1)));
+                    changes.extend(new.map(|new| ((group(), new), 1)));
+                }
             }
-        }
-        for (at, own, old) in touched.drain(..) {
-            let Sight { who, ids, .. } = &updates[at].0;
-            let new = seen[own].places.first().copied();
-            if new.is_none() {
-                number.remove(who);
-                seen.remove(own);
-            }
-            let group = || Group { who: *who, ids: ids.as_slice().into() };
-            if old != new {
-                changes.extend(old.map(|old| ((group(), old), -1)));
-                changes.extend(new.map(|new| ((group(), new), 1)));
-            }
-        }
-    })
+        },
+    )
 }
 
 mod batch {

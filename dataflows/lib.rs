@@ -157,7 +157,10 @@ fn profiles<'s>(
     let keeps = |names: &[&str]| names.iter().any(|name| settings.keeps(name));
     let wanted = &settings.segments.features;
     let identity = identity::identity(events.clone(), rare.clone(), settings);
-    out.publish(OWNERS, identity.events.clone().map(|(who, profile)| (identity::Owned(profile, who), ())));
+    out.publish(
+        OWNERS,
+        identity.events.clone().map(|(who, profile)| (identity::Owned(profile, who), ())),
+    );
     out.publish(IDENTITY, identity.profiles.clone());
     if keeps(&[CONFLICTS.name]) {
         out.publish(CONFLICTS, identity.conflicts);
@@ -170,8 +173,7 @@ fn profiles<'s>(
         return None;
     }
     let owners = identity.events.arrange_by_key_named("owners");
-    let orders =
-        (bought || keeps(&[PROFILES.name])).then(|| order::orders(rare.clone(), settings));
+    let orders = (bought || keeps(&[PROFILES.name])).then(|| order::orders(rare.clone(), settings));
     if let Some(orders) = orders.clone().filter(|_| keeps(&[PROFILES.name])) {
         let known = (events.clone(), orders, identity.profiles, owners.clone());
         out.publish(PROFILES, profile::profiles(known.0, known.1, known.2, known.3));

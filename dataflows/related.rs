@@ -176,9 +176,10 @@ pub fn named_baskets<'s>(events: Facts<'s, Rc<Event>>) -> Facts<'s, (u64, Touche
 fn touched(event: &Event, number: usize) -> Option<Touched> {
     match &event.action {
         Action::View(item) | Action::AddToCart(item) => Some(Touched::viewed(*item)),
-        Action::Order { lines, .. } => {
-            lines.get(number).filter(|line| 0 < line.quantity).map(|line| Touched::bought(line.item))
-        }
+        Action::Order { lines, .. } => lines
+            .get(number)
+            .filter(|line| 0 < line.quantity)
+            .map(|line| Touched::bought(line.item)),
         _ => None,
     }
 }

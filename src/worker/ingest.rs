@@ -9,8 +9,8 @@ use std::rc::Rc;
 
 use dataflows::identity::Owned;
 use dataflows::{
-    Action, Context, Day, Event, EventId, EventTime, IDENTITY, Identifier, OWNERS, ProfileId,
-    Tick, Who, Word, day_start, spread,
+    Action, Context, Day, Event, EventId, EventTime, IDENTITY, Identifier, OWNERS, ProfileId, Tick,
+    Who, Word, day_start, spread,
 };
 
 use super::Driver;

@@ -168,7 +168,8 @@ impl Driver<'_> {
             }
         } else {
             let workers = self.others.len() + 1;
-            let mut shares: Vec<Vec<(Event, Diff)>> = self.others.iter().map(|_| Vec::new()).collect();
+            let mut shares: Vec<Vec<(Event, Diff)>> =
+                self.others.iter().map(|_| Vec::new()).collect();
             for (event, diff) in updates {
                 let share = event.id.0 % u64::try_from(workers).unwrap_or(1);
                 match usize::try_from(share).unwrap_or(0).checked_sub(1) {
