@@ -187,7 +187,9 @@ fn read(
     out: &Sender<Result<Batch, decode::Error>>,
 ) {
     loop {
-        match batch(&mut reader, &mut lock(names)) {
+        // The lock is let go before anything is sent: the driver takes it too.
+        let rows = batch(&mut reader, &mut lock(names));
+        match rows {
             Ok(rows) if !rows.is_empty() => {
                 if out.send(Ok(Batch::Rows(rows))).is_err() {
                     return;
