@@ -53,8 +53,8 @@ pub fn point(point: &Point) -> String {
 /// Maintains [`FEATURES`] from what the wanted features are made of; what no wanted feature needs
 /// may be left out.
 ///
-/// Cost: per changed part of a profile, one pass over its features; when the day turns, the profiles
-/// whose age crosses a doubling.
+/// Cost: per changed part of a profile, one pass over its features; when the day turns, the
+/// profiles whose age crosses a doubling.
 pub fn features<'s>(
     purchases: Rows<'s, ProfileId, Purchases>,
     today: Rows<'s, (), Day>,

@@ -144,7 +144,8 @@ pub trait Names {
 
 /// How a key or a row is written as columns.
 pub trait Show {
-    /// Calls `cell` with the name and the text of each column, always the same columns in the same order.
+    /// Calls `cell` with the name and the text of each column, always the same columns in the same
+    /// order.
     fn show(&self, names: &dyn Names, cell: &mut dyn FnMut(&'static str, String));
     /// The names of the columns.
     fn columns(column: &mut dyn FnMut(&'static str))
@@ -157,7 +158,11 @@ pub trait Show {
 macro_rules! show {
     ($type:ty, |$row:ident, $names:ident| { $($column:literal => $text:expr),* $(,)? }) => {
         impl $crate::view::Show for $type {
-            fn show(&self, $names: &dyn $crate::view::Names, cell: &mut dyn FnMut(&'static str, String)) {
+            fn show(
+                &self,
+                $names: &dyn $crate::view::Names,
+                cell: &mut dyn FnMut(&'static str, String),
+            ) {
                 let $row = self;
                 $(cell($column, $text);)*
                 let _ = $names;

@@ -1,4 +1,4 @@
-//! affluent: incremental personalization for shops.
+//! Affluent: how is a shop personalized incrementally?
 //!
 //! Every published result, at every tick, is what a batch job over the same events would have
 //! given, after late events, corrections and erasures too, at a cost that follows what changed.

@@ -1,3 +1,5 @@
+//! Decode tests: is each record read as the fields are documented?
+
 use proptest::prelude::*;
 
 use super::fields::{ACTIONS, FIELDS, Name};

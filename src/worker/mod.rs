@@ -176,8 +176,8 @@ impl Driver<'_> {
     }
 }
 
-/// Starts workers, runs `drive` on the first, and returns what it returned: `None` in a process that
-/// does not lead.
+/// Starts workers, runs `drive` on the first, and returns what it returned: `None` in a process
+/// that does not lead.
 ///
 /// # Errors
 ///
