@@ -154,6 +154,9 @@ pub fn purchases<'s>(
 }
 
 /// The sums of orders by `who`, each with its profile.
+///
+/// Cost: per changed order, one search among the orders of the same `who`; per `who` that changes
+/// hands, one update.
 pub(crate) fn parts<'s>(
     orders: Facts<'s, Order>,
     owners: Owners<'s>,

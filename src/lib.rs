@@ -8,6 +8,7 @@
 //! them and [`names`] keeps what their hashes stand for, [`ledger`] says which events hold,
 //! [`worker`] takes all dataflows from tick to tick, and [`view`] is what readers see.
 
+pub mod cache;
 pub mod config;
 pub mod decode;
 pub mod ledger;
