@@ -295,6 +295,14 @@ impl Store {
         self.typed(view, Shards::merged).unwrap_or_default()
     }
 
+    /// The rows of a pairs view, in order.
+    #[must_use]
+    pub fn pair_rows(&self, view: View<Items, i64>) -> BTreeMap<Items, i64> {
+        let views = lock(&self.views);
+        let shards = views.get(view.name).and_then(|view| view.as_any().downcast_ref());
+        shards.map(pairs::Shards::merged).unwrap_or_default()
+    }
+
     /// The rows of `view` whose keys are in `range`, in no particular order.
     pub fn range<K: Datum, V: Datum>(
         &self,

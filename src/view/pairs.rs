@@ -233,7 +233,7 @@ impl Shards {
         self.tables.iter().map(|table| lock(table)).collect()
     }
 
-    fn merged(&self) -> BTreeMap<Items, i64> {
+    pub(super) fn merged(&self) -> BTreeMap<Items, i64> {
         self.guards().iter().flat_map(|pairs| pairs.rows().collect::<Vec<_>>()).collect()
     }
 }

@@ -9,6 +9,7 @@ pub mod ingest;
 mod publish;
 pub mod refit;
 
+use std::cell::Cell;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,6 +21,7 @@ use dataflows::{Diff, Event, Settings, Tick, personalize};
 use differential_dataflow::input::InputSession;
 use timely::communication::Config as Communication;
 use timely::dataflow::operators::probe::Handle;
+use timely::logging::{TimelyEvent, TimelyEventBuilder};
 use timely::worker::Worker;
 
 use crate::view::Store;
@@ -63,13 +65,15 @@ pub struct Layout {
     pub threads: usize,
     /// The number of this process, and the `host:port` of all, where there are several.
     pub cluster: Option<(usize, Vec<String>)>,
+    /// Whether the updates that move between operators are counted, see [`Driver::moved`].
+    pub counting: bool,
 }
 
 impl Layout {
     /// One process with `threads` workers.
     #[must_use]
     pub fn threads(threads: usize) -> Layout {
-        Layout { threads, cluster: None }
+        Layout { threads, ..Layout::default() }
     }
 
     /// Process `process` of those in the file of hosts, a `host:port` a line.
@@ -86,7 +90,7 @@ impl Layout {
         if hosts.len() <= process {
             return Err(Error::Process { process, hosts: hosts.len() });
         }
-        Ok(Layout { threads, cluster: Some((process, hosts)) })
+        Ok(Layout { threads, cluster: Some((process, hosts)), counting: false })
     }
 
     /// Whether this process reads the input and holds the views.
@@ -122,6 +126,7 @@ pub struct Driver<'w> {
     others: Vec<(Sender<Feed>, Thread)>,
     store: Store,
     upper: Tick,
+    moved: Rc<Cell<i64>>,
 }
 
 impl std::fmt::Debug for Driver<'_> {
@@ -135,6 +140,15 @@ impl Driver<'_> {
     #[must_use]
     pub fn upper(&self) -> Tick {
         self.upper
+    }
+
+    /// How many updates operators of this worker have sent each other, if they are counted.
+    #[must_use]
+    pub fn moved(&self) -> i64 {
+        if let Some(mut register) = self.worker.log_register() {
+            register.flush();
+        }
+        self.moved.get()
     }
 
     /// The views, at the tick before `upper`.
@@ -189,7 +203,7 @@ pub fn run<T: Send + 'static>(
     drive: impl FnOnce(&mut Driver<'_>) -> T + Send + Sync + 'static,
 ) -> Result<Option<T>, Error> {
     let threads = layout.threads.max(1);
-    let leads = layout.leads();
+    let (leads, counting) = (layout.leads(), layout.counting);
     let channels: Vec<_> = (1..threads).map(|_| bounded::<Feed>(TICKS_IN_FLIGHT_MAX)).collect();
     let (hello, hellos) = bounded::<(usize, Thread)>(threads);
     let shared = Arc::new(Mutex::new((Some(drive), None)));
@@ -199,6 +213,10 @@ pub fn run<T: Send + 'static>(
         worker: timely::WorkerConfig::default(),
     };
     let guards = timely::execute(config, move |worker| {
+        let moved = Rc::new(Cell::new(0));
+        if counting {
+            count(worker, &moved);
+        }
         let probe = Handle::new();
         let mut input = InputSession::new();
         let settings = Rc::new(settings.clone());
@@ -223,7 +241,8 @@ pub fn run<T: Send + 'static>(
         let drive = shared.lock().unwrap_or_else(PoisonError::into_inner).0.take();
         if let Some(drive) = drive {
             let store = store.clone();
-            let mut driver = Driver { worker, input, probe, others, store, upper: Tick(0) };
+            let upper = Tick(0);
+            let mut driver = Driver { worker, input, probe, others, store, upper, moved };
             let done = drive(&mut driver);
             let last = driver.upper;
             for (sender, thread) in &driver.others {
@@ -241,6 +260,23 @@ pub fn run<T: Send + 'static>(
     }
     let done = result.lock().unwrap_or_else(PoisonError::into_inner).1.take();
     Ok(done)
+}
+
+/// Counts the updates that this worker's operators send each other.
+fn count(worker: &Worker, moved: &Rc<Cell<i64>>) {
+    let moved = Rc::clone(moved);
+    let add = move |_: &Duration, events: &mut Option<Vec<(Duration, TimelyEvent)>>| {
+        for (_, event) in events.iter().flatten() {
+            if let TimelyEvent::Messages(message) = event
+                && message.is_send
+            {
+                moved.set(moved.get() + message.record_count);
+            }
+        }
+    };
+    if let Some(mut register) = worker.log_register() {
+        register.insert::<TimelyEventBuilder, _>("timely", add);
+    }
 }
 
 /// What a worker does that does not drive: it takes its share of each tick, and works.
