@@ -12,7 +12,7 @@ pub mod refit;
 use std::cell::Cell;
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::Thread;
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ use timely::dataflow::operators::probe::Handle;
 use timely::logging::{TimelyEvent, TimelyEventBuilder};
 use timely::worker::Worker;
 
-use crate::view::Store;
+use crate::view::{Store, lock};
 use publish::Publisher;
 
 /// How many ticks may wait for a worker.
@@ -190,6 +190,9 @@ impl Driver<'_> {
     }
 }
 
+/// What the first worker is to do.
+type Drive = Box<dyn FnOnce(&mut Driver<'_>) + Send>;
+
 /// Starts workers, runs `drive` on the first, and returns what it returned: `None` in a process
 /// that does not lead.
 ///
@@ -200,14 +203,26 @@ pub fn run<T: Send + 'static>(
     layout: &Layout,
     settings: Settings,
     store: Store,
-    drive: impl FnOnce(&mut Driver<'_>) -> T + Send + Sync + 'static,
+    drive: impl FnOnce(&mut Driver<'_>) -> T + Send + 'static,
 ) -> Result<Option<T>, Error> {
+    let done = Arc::new(Mutex::new(None));
+    let result = Arc::clone(&done);
+    let drive = move |driver: &mut Driver<'_>| {
+        let value = drive(driver);
+        *lock(&result) = Some(value);
+    };
+    start(layout, settings, store, Box::new(drive))?;
+    Ok(lock(&done).take())
+}
+
+/// [`run`] without its types, so that all dataflows are compiled once, in this crate, and not
+/// again for every caller.
+fn start(layout: &Layout, settings: Settings, store: Store, drive: Drive) -> Result<(), Error> {
     let threads = layout.threads.max(1);
     let (leads, counting) = (layout.leads(), layout.counting);
     let channels: Vec<_> = (1..threads).map(|_| bounded::<Feed>(TICKS_IN_FLIGHT_MAX)).collect();
     let (hello, hellos) = bounded::<(usize, Thread)>(threads);
-    let shared = Arc::new(Mutex::new((Some(drive), None)));
-    let result = Arc::clone(&shared);
+    let drive = Mutex::new(Some(drive));
     let config = timely::Config {
         communication: layout.communication(),
         worker: timely::WorkerConfig::default(),
@@ -238,28 +253,24 @@ pub fn run<T: Send + 'static>(
         threads.sort_by_key(|(number, _)| *number);
         let senders = channels.iter().map(|(sender, _)| sender.clone());
         let others = senders.zip(threads.into_iter().map(|(_, thread)| thread)).collect();
-        let drive = shared.lock().unwrap_or_else(PoisonError::into_inner).0.take();
+        let drive = lock(&drive).take();
         if let Some(drive) = drive {
             let store = store.clone();
             let upper = Tick(0);
             let mut driver = Driver { worker, input, probe, others, store, upper, moved };
-            let done = drive(&mut driver);
-            let last = driver.upper;
+            drive(&mut driver);
+            assert!(driver.upper < Tick(u64::MAX), "ticks do not run out");
             for (sender, thread) in &driver.others {
                 // An empty tick at the end of time: no more will come.
                 drop(sender.send((Tick(u64::MAX), Vec::new())));
                 thread.unpark();
             }
-            debug_assert!(last < Tick(u64::MAX), "ticks do not run out");
-            shared.lock().unwrap_or_else(PoisonError::into_inner).1 = Some(done);
         }
     });
-    let guards = guards.map_err(Error::Start)?;
-    for worker in guards.join() {
+    for worker in guards.map_err(Error::Start)?.join() {
         worker.map_err(Error::Start)?;
     }
-    let done = result.lock().unwrap_or_else(PoisonError::into_inner).1.take();
-    Ok(done)
+    Ok(())
 }
 
 /// Counts the updates that this worker's operators send each other.

@@ -59,7 +59,7 @@ pub(crate) fn identifiers() -> Vec<Identifier> {
 }
 
 fn word(n: u64) -> Word {
-    Word(NonZeroU64::new(n).unwrap())
+    Word(NonZeroU64::new(n).expect("words are counted from 1"))
 }
 
 /// An instant in twenty days, often the same or close to another.
