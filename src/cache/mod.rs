@@ -53,6 +53,10 @@ impl Codec {
     /// The bytes of `events`.
     ///
     /// Cost: one pass over the events.
+    ///
+    /// # Panics
+    ///
+    /// Never: it writes to memory, which takes everything.
     #[must_use]
     pub fn encode(self, events: &[(u128, Event)]) -> Vec<u8> {
         match self {
