@@ -7,6 +7,8 @@
 //! In the order in which an event meets them: [`source`] reads records, [`decode`] makes events of
 //! them and [`names`] keeps what their hashes stand for, [`ledger`] says which events hold,
 //! [`worker`] takes all dataflows from tick to tick, and [`view`] is what readers see.
+//! [`feed`] accounts for every row on its way there; [`run`] does all of it for the files of a shop
+//! and [`fixture`] for a story; [`show`] answers from a snapshot, in the [`text`] of people.
 //! [`config`] reads what the shop has decided, and [`cache`] keeps decoded events in a file.
 //!
 //! An order, on its way from an event to a row:
@@ -48,8 +50,13 @@
 pub mod cache;
 pub mod config;
 pub mod decode;
+pub mod feed;
+pub mod fixture;
 pub mod ledger;
 pub mod names;
+pub mod run;
+pub mod show;
 pub mod source;
+pub mod text;
 pub mod view;
 pub mod worker;
