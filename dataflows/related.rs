@@ -1,8 +1,8 @@
 //! Related: which items go together?
 //!
-//! Exact counts are kept, and scored when they are read ([`Score`](crate::Score)): a score holds
-//! the counts of both items and of all baskets, so keeping scores would rewrite thousands of rows
-//! for one event.
+//! Exact counts are kept, and scored when they are read ([`Score`](crate::score::Score)): a score
+//! holds the counts of both items and of all baskets, so keeping scores would rewrite thousands of
+//! rows for one event.
 //!
 //! * The basket of an order is its distinct items: those on lines with a positive quantity of the
 //!   `order` events with its id. Refunds do not change it.

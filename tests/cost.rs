@@ -2,8 +2,8 @@
 //!
 //! Law L6, counted and not timed. The same one-event ticks are fed to the same shop once after
 //! 10,000 events and once after 100,000, where the other 90,000 are of other people. Updates are
-//! counted for each view, and between all operators. Ticks in which the day turns are left out: they
-//! cost what leaves the windows on that day, which is more in a larger shop.
+//! counted for each view, and between all operators. Ticks in which the day turns are left out:
+//! they cost what leaves the windows on that day, which is more in a larger shop.
 
 #![expect(dead_code, reason = "the generator serves the benchmarks, too")]
 

@@ -7,7 +7,7 @@
 //!
 //! There are two codecs behind the same two functions.
 //! [`Codec::Compact`] is postcard through serde, and the default.
-//! [`Codec::Memory`], behind the feature `abomonation`, is the events as they lie in memory: it is
+//! `Codec::Memory`, behind the feature `abomonation`, is the events as they lie in memory: it is
 //! off by default because that crate is unsound by its own advisory, RUSTSEC-2021-0120.
 
 #![cfg_attr(not(test), deny(clippy::indexing_slicing))]
@@ -53,6 +53,10 @@ impl Codec {
     /// The bytes of `events`.
     ///
     /// Cost: one pass over the events.
+    ///
+    /// # Panics
+    ///
+    /// Never: it writes to memory, which takes everything.
     #[must_use]
     pub fn encode(self, events: &[(u128, Event)]) -> Vec<u8> {
         match self {
@@ -66,7 +70,7 @@ impl Codec {
 
     /// The events of `bytes`; `None` if they are none.
     ///
-    /// [`Codec::Memory`] is handed only what [`load`] has checked: private, therefore.
+    /// `Codec::Memory` is handed only what [`load`] has checked: private, therefore.
     fn decode(self, bytes: &[u8]) -> Option<Vec<(u128, Event)>> {
         match self {
             Codec::Compact => match postcard::take_from_bytes(bytes) {
