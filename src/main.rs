@@ -293,7 +293,7 @@ fn run(args: RunArgs) -> Result<(), Failure> {
         Plan { layout, at_tick: args.at_tick, snapshot: args.snapshot.clone(), ..Plan::default() };
     if args.follow {
         let (stop, stopped) = crossbeam_channel::bounded(1);
-        ctrlc::set_handler(move || drop(stop.try_send(())))?;
+        ctrlc::set_handler(move || _ = stop.try_send(()))?;
         plan.follow = Some(stopped);
     }
     let snapshot = args.snapshot.map(|path| path.display().to_string());

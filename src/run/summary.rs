@@ -239,7 +239,7 @@ impl Sight<'_> {
         let spent: i64 = groups.values().map(|(_, sum)| sum).sum();
         let days = match self.shop.settings.rfm_window_days {
             0 => "ever".into(),
-            days => format!("in the last {}", many(days.into(), "day", "days")),
+            days => format!("in the last {}", many(days, "day", "days")),
         };
         let mut text = format!(
             "Customers {} ordered {days}; by how recently, how often and for how much:\n",
