@@ -44,7 +44,7 @@ pub const ACTION_NAMES: [&str; ACTIONS] = [
     "searches",
     "pages",
     "identifies",
-    "consents",
+    "consent_events",
 ];
 
 /// The place of an action in [`Profile::actions`]; `None` for what no person does.
@@ -104,6 +104,7 @@ show!(Profile, |row, names| {
     "searches" => row.actions[5].to_string(),
     "pages" => row.actions[6].to_string(),
     "identifies" => row.actions[7].to_string(),
+    "consent_events" => row.actions[8].to_string(),
     "consents" => listed(row.consents.iter().map(|(purpose, given)| {
         (names.word(purpose.0.get()), if *given { "given" } else { "withdrawn" }.to_string())
     })),

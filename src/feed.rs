@@ -72,8 +72,10 @@ pub struct Counts {
     pub duplicate: u64,
     /// Rows that were refused.
     pub rejected: u64,
-    /// Events that hold instead of an earlier version.
+    /// Events that hold instead of an earlier version, less those of the catalogue.
     pub corrected: u64,
+    /// Catalogue events that hold instead of an earlier version.
+    pub retold: u64,
     /// Events and rejects that were retracted.
     pub retracted: u64,
     /// People who were erased.
@@ -231,11 +233,13 @@ impl Feed {
     }
 
     fn put(&mut self, key: u128, event: Event) -> Verdict {
+        let catalogue = matches!(event.action, Action::Item(..));
         let (at, personal) = (event.at, !event.who.is_empty() || touches_item(&event.action));
         match self.ingest.put(key, event) {
             Outcome::Duplicate => return Verdict::Duplicate,
             Outcome::Collision => return Verdict::Refused(Why::Collision, key),
             Outcome::TooLarge => return Verdict::Refused(Why::TooLarge, key),
+            Outcome::Corrected if catalogue => self.counts.retold += 1,
             Outcome::Corrected => self.counts.corrected += 1,
             Outcome::Accepted | Outcome::Retracted | Outcome::Unknown => {}
         }

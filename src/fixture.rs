@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-use dataflows::{Diff, Tick};
+use dataflows::{Diff, REJECTS, Tick};
 
 use crate::config::{self, Shop};
 use crate::decode::{self, Decoder, Duplicates, Form, Row, SourceConfig};
@@ -247,7 +247,9 @@ impl Story {
     /// It cannot be played.
     pub fn replay(&self, workers: usize, all: bool) -> Result<String, Error> {
         let played = self.play(workers, None)?;
-        let shown = |view: &str| all || self.views.is_empty() || self.views.contains_key(view);
+        let shown = |view: &str| {
+            all || self.views.is_empty() || view == REJECTS.name || self.views.contains_key(view)
+        };
         let views: Vec<&str> =
             played.store.names().into_iter().filter(|view| shown(view)).collect();
         let mut changes: BTreeMap<(Tick, &str), Vec<(Diff, Vec<String>)>> = BTreeMap::new();

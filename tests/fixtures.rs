@@ -54,6 +54,11 @@ fn stories_go_as_they_are_told() {
         for workers in [1, 2, 4] {
             let played = story.play(workers, (workers == 1).then_some(stream_is_batch));
             let played = played.unwrap_or_else(|error| panic!("{name}: {error}"));
+            let refused = played.counts.rejected;
+            assert!(
+                refused == 0 || story.views.contains_key("rejects"),
+                "{name}: {refused} rows are refused, and it does not say so in views/rejects.csv"
+            );
             for (view, told) in &story.views {
                 let found = Story::expected(&played, view);
                 if update && workers == 1 {

@@ -96,7 +96,7 @@ impl Sight<'_> {
     /// What was read, and what became of it.
     fn rows(&self) -> String {
         let Counts { rows, accepted, duplicate, rejected, .. } = self.report.counts;
-        let Counts { corrected, retracted, erased, erased_events, .. } = self.report.counts;
+        let Counts { corrected, retold, retracted, erased, erased_events, .. } = self.report.counts;
         let mut text = format!(
             "Rows      {} read = {} accepted + {} duplicate + {} rejected\n",
             count(rows),
@@ -119,6 +119,7 @@ impl Sight<'_> {
         }
         let verbs = [
             (corrected, many(corrected, "event was corrected", "events were corrected")),
+            (retold, many(retold, "item was renamed", "times an item was renamed")),
             (retracted, many(retracted, "event was retracted", "events were retracted")),
             (
                 erased,
@@ -141,9 +142,10 @@ impl Sight<'_> {
             _ = writeln!(text, "          {told}");
         }
         if let Some((first, last)) = self.report.span {
-            let today = self.store.get(TODAY, &()).map(|day| self.names.day(day));
+            let today = self.store.get(TODAY, &()).filter(|today| *today != last.day());
+            let told = today.map(|today| format!("; today is {}", self.names.day(today)));
             let [first, last] = [first, last].map(|at| self.names.day(at.day()));
-            let told = today.map(|today| format!("; today is {today}")).unwrap_or_default();
+            let told = told.unwrap_or_default();
             _ = writeln!(text, "Days      {first} to {last}{told}");
         }
         let ticks = many(self.report.tick + 1, "tick", "ticks");
@@ -190,9 +192,11 @@ impl Sight<'_> {
                 _ = writeln!(text, "          {} pairs kept apart by a limit", count(conflicts));
             }
         }
-        let sessions = self.store.len(SESSIONS.name);
-        if 0 < sessions {
-            let ordered = self.store.rows(SESSIONS).values().filter(|row| row.ordered).count();
+        // Where only orders are known, a session says nothing that they do not.
+        let sessions = self.store.rows(SESSIONS);
+        if sessions.values().any(|row| 0 < row.views + row.pages) {
+            let ordered = sessions.values().filter(|row| row.ordered).count();
+            let sessions = sessions.len();
             _ = writeln!(
                 text,
                 "Sessions  {}, {} of them with an order",
