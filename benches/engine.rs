@@ -209,7 +209,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let (events, seed) = (options.events, options.seed);
     let wanted = |name: &str| {
-        options.only.is_empty() || name == SUBJECTS[0].name || options.only.iter().any(|n| n == name)
+        options.only.is_empty()
+            || name == SUBJECTS[0].name
+            || options.only.iter().any(|n| n == name)
     };
     let (mut columns, mut further) = (Vec::new(), Vec::new());
     for subject in SUBJECTS.iter().filter(|subject| wanted(subject.name)) {

@@ -226,9 +226,7 @@ fn latency(size: usize, sample: &[[f64; 2]]) -> Option<String> {
         times.sort_by(f64::total_cmp);
         let mean = times.iter().sum::<f64>() / n as f64;
         let (p50, p99) = (times[n / 2], times[(n * 99 / 100).min(n - 1)]);
-        format!(
-            "\"{name}p50_ms\":{p50:.5},\"{name}p99_ms\":{p99:.5},\"{name}mean_ms\":{mean:.5}"
-        )
+        format!("\"{name}p50_ms\":{p50:.5},\"{name}p99_ms\":{p99:.5},\"{name}mean_ms\":{mean:.5}")
     });
     Some(format!("\"{size}\":{{\"n\":{n},{}}}", figures.join(",")))
 }
@@ -375,7 +373,8 @@ struct Stream {
 
 impl Stream {
     fn open(options: &Options) -> Result<Stream, csv::Error> {
-        let reader = csv::ReaderBuilder::new().buffer_capacity(1 << 20).from_path(&options.input)?;
+        let reader =
+            csv::ReaderBuilder::new().buffer_capacity(1 << 20).from_path(&options.input)?;
         let work = options.work.as_str();
         Ok(Stream {
             reader,
@@ -406,11 +405,7 @@ impl Stream {
         Ok((key, event))
     }
 
-    fn event(
-        &mut self,
-        record: &csv::StringRecord,
-        number: u64,
-    ) -> Result<Event, Box<dyn Error>> {
+    fn event(&mut self, record: &csv::StringRecord, number: u64) -> Result<Event, Box<dyn Error>> {
         let item = Item(record[8].parse()?);
         let action = match &record[3] {
             "view" => Action::View(item),

@@ -127,7 +127,9 @@ fn add_further(text: &mut String, four: &Figures, further: &[(&str, Figures)]) {
     if further.is_empty() {
         return;
     }
-    text.push_str("\n| | bulk load, processor ms | more than the four | bytes per event | more |\n");
+    text.push_str(
+        "\n| | bulk load, processor ms | more than the four | bytes per event | more |\n",
+    );
     text.push_str("|---|---:|---:|---:|---:|\n");
     for (name, figures) in further {
         let _ = write!(text, "| {name} |");

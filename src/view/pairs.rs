@@ -236,17 +236,17 @@ impl Pairs {
     /// The counts of `item`'s neighbours: item, together, and that item's baskets.
     pub fn neighbours(&self, item: Item) -> impl Iterator<Item = (Item, u32, u32)> {
         let own = self.number.get(&item).map(|number| &self.neighbours[at(*number)]);
-        own.into_iter().flatten().map(|(number, count)| {
-            (self.named(*number), *count, self.baskets[at(*number)][1])
-        })
+        own.into_iter()
+            .flatten()
+            .map(|(number, count)| (self.named(*number), *count, self.baskets[at(*number)][1]))
     }
 
     /// The pairs, each once.
     fn rows(&self) -> impl Iterator<Item = (Items, i64)> {
         self.items.iter().zip(&self.neighbours).flat_map(move |(item, neighbours)| {
-            let pairs = neighbours.iter().map(move |(number, count)| {
-                (Items(*item, self.named(*number)), i64::from(*count))
-            });
+            let pairs = neighbours
+                .iter()
+                .map(move |(number, count)| (Items(*item, self.named(*number)), i64::from(*count)));
             pairs.filter(|(pair, _)| self.directed || pair.0 < pair.1)
         })
     }

@@ -93,9 +93,8 @@ fn action() -> impl Strategy<Value = Action> {
         ..Attributes::default()
     });
     // On a coarse grid, so that a profile often lies just between two centroids.
-    let point = (0..5_i32, 0..2_i32, 7..10_i32).prop_map(|(a, b, c)| {
-        [a * 1000, b * 1000, c * 1000, 0, 0, 0, 0, 0]
-    });
+    let point = (0..5_i32, 0..2_i32, 7..10_i32)
+        .prop_map(|(a, b, c)| [a * 1000, b * 1000, c * 1000, 0, 0, 0, 0, 0]);
     let model = (1..5_u64, proptest::collection::vec(point, 0..4)).prop_map(|(tick, centroids)| {
         Action::Model(Model { tick, kind: ModelKind::Fit, centroids, weights: Vec::new() })
     });
