@@ -286,6 +286,23 @@ impl Drop for Together {
     }
 }
 
+/// Counts the updates that this worker's operators send each other.
+fn count(worker: &Worker, moved: &Rc<Cell<i64>>) {
+    let moved = Rc::clone(moved);
+    let add = move |_: &Duration, events: &mut Option<Vec<(Duration, TimelyEvent)>>| {
+        for (_, event) in events.iter().flatten() {
+            if let TimelyEvent::Messages(message) = event
+                && message.is_send
+            {
+                moved.set(moved.get() + message.record_count);
+            }
+        }
+    };
+    if let Some(mut register) = worker.log_register() {
+        register.insert::<TimelyEventBuilder, _>("timely", add);
+    }
+}
+
 /// What a worker does that does not drive: it takes its share of each tick, and works.
 fn follow(
     worker: &mut Worker,
