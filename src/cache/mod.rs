@@ -190,6 +190,3 @@ pub fn load(path: &Path, codec: Codec) -> Result<Vec<(u128, Event)>, Error> {
         _ => Err(Error::Damaged { path }),
     }
 }
-
-#[cfg(test)]
-mod tests;
