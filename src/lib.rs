@@ -18,8 +18,8 @@
 //! use affluent::view::Store;
 //! use affluent::worker::{Layout, ingest::Ingest, run};
 //! use dataflows::{
-//!     Action, Context, Event, EventId, EventTime, Item, Kind, Line, Money, OrderId, ProfileId, RFM,
-//!     Settings,
+//!     Action, Context, Event, EventId, EventTime, Item, Kind, Line, Money, OrderId, ProfileId,
+//!     RFM, Settings,
 //! };
 //!
 //! let mut names = Dictionary::new(SECRET_DEFAULT);

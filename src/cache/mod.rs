@@ -10,7 +10,7 @@
 //! `Codec::Memory`, behind the feature `abomonation`, is the events as they lie in memory: it is
 //! off by default because that crate is unsound by its own advisory, RUSTSEC-2021-0120.
 
-#![cfg_attr(not(test), deny(clippy::indexing_slicing))]
+#![deny(clippy::indexing_slicing)]
 
 #[cfg(feature = "abomonation")]
 mod flat;
@@ -190,6 +190,3 @@ pub fn load(path: &Path, codec: Codec) -> Result<Vec<(u128, Event)>, Error> {
         _ => Err(Error::Damaged { path }),
     }
 }
-
-#[cfg(test)]
-mod tests;
