@@ -8,16 +8,20 @@
 mod common {
     //! What benches share.
     pub(crate) mod generator;
+    pub(crate) mod live;
     pub(crate) mod measure;
     pub(crate) mod plain;
     pub(crate) mod random;
     pub(crate) mod report;
+
+    pub(crate) use super::Engine;
 }
 
 use std::error::Error;
 
 use clap::Parser;
 use common::generator::{Change, Generator, Shape};
+use common::live::live;
 use common::measure::{Sample, Spent, Watch, resident};
 use common::plain::{Neighbour, Plain, Profile};
 use common::report::{Figures, report};
@@ -25,7 +29,7 @@ use dataflows::operator::hash;
 use dataflows::{Action, Identifier, Item, ProfileId, Settings};
 
 /// What is measured.
-trait Engine {
+pub(crate) trait Engine {
     /// Applies changes, in order; all results are true when it returns.
     ///
     /// What it takes out of `changes` it need not copy.
@@ -75,11 +79,91 @@ impl Engine for Plain {
     }
 }
 
-/// A name and how to make what it names.
-type Subject = (&'static str, fn(&Settings) -> Box<dyn Engine>);
+/// A subject: what it keeps, and on how many workers.
+#[derive(Clone, Copy, Debug)]
+struct Subject {
+    name: &'static str,
+    keeps: Keeps,
+    workers: usize,
+}
+
+/// What a subject keeps.
+#[derive(Clone, Copy, Debug)]
+enum Keeps {
+    /// The plain program: four results.
+    Plain,
+    /// The engine with these views.
+    Views(&'static [&'static [&'static str]]),
+    /// The engine with every view.
+    All,
+}
+
+/// Whose is an identifier, and an event?
+const IDENTITY: &[&str] = &["identity", "owners"];
+/// When did a profile last order, how often, for how much?
+const RFM: &[&str] = &["rfm"];
+/// Which profiles are alike?
+const SEGMENTS: &[&str] = &["features", "cells", "segments", "centroids", "spread"];
+/// What goes with an item?
+const RELATED: &[&str] = &["viewed_together", "basket_items", "baskets"];
+
+const fn subject(name: &'static str, keeps: Keeps, workers: usize) -> Subject {
+    Subject { name, keeps, workers }
+}
+
+/// The four results of the plain program.
+macro_rules! four_and {
+    ($($views:expr),*) => { Keeps::Views(&[IDENTITY, RFM, SEGMENTS, RELATED, $($views),*]) };
+}
 
 /// All subjects; ratios are to the first.
-const SUBJECTS: &[Subject] = &[("plain", |settings| Box::new(Plain::new(settings)))];
+const SUBJECTS: &[Subject] = &[
+    subject("plain", Keeps::Plain, 1),
+    subject("four views", four_and!(), 1),
+    subject("four views, 2 workers", four_and!(), 2),
+    subject("identity", Keeps::Views(&[IDENTITY]), 1),
+    subject("identity + rfm", Keeps::Views(&[IDENTITY, RFM]), 1),
+    subject("identity + segments", Keeps::Views(&[IDENTITY, SEGMENTS]), 1),
+    subject("related", Keeps::Views(&[RELATED]), 1),
+    subject("all views", Keeps::All, 1),
+    subject("four + conflicts", four_and!(&["conflicts"]), 1),
+    subject("four + profiles", four_and!(&["profiles"]), 1),
+    subject("four + sessions", four_and!(&["sessions"]), 1),
+    subject("four + dwell", four_and!(&["dwell"]), 1),
+    subject("four + bought together", four_and!(&["bought_together"]), 1),
+    subject("four + viewed then bought", four_and!(&["viewed_then_bought"]), 1),
+    subject("four + popular", four_and!(&["popular"]), 1),
+];
+
+impl Subject {
+    /// Runs `work` on it.
+    fn run(self, work: impl FnOnce(&mut dyn Engine) -> Figures + Send + Sync + 'static) -> Figures {
+        let mut settings = Settings::default();
+        match self.keeps {
+            Keeps::Plain => return work(&mut Plain::new(&settings)),
+            Keeps::Views(views) => {
+                settings.views = views.concat().into_iter().map(str::to_string).collect();
+                // The stream's source names its sessions.
+                settings.find_sessions = views.concat().contains(&"sessions");
+            }
+            Keeps::All => {}
+        }
+        live(settings, self.workers, work)
+    }
+
+    /// Whether it has all results of the plain program.
+    fn complete(self) -> bool {
+        match self.keeps {
+            Keeps::Views(views) => 4 <= views.len(),
+            Keeps::Plain | Keeps::All => true,
+        }
+    }
+
+    /// Whether it only tells what a further view costs.
+    fn further(self) -> bool {
+        matches!(self.keeps, Keeps::Views(views) if 4 < views.len())
+    }
+}
 
 /// How many changes a tick has in steady state, and how many such ticks are measured.
 const TICKS: [(usize, usize); 4] = [(1, 1_000), (10, 500), (100, 200), (1_000, 50)];
@@ -116,9 +200,8 @@ struct Options {
 fn main() -> Result<(), Box<dyn Error>> {
     let mut options = Options::parse();
     if let Some(name) = &options.subject {
-        let subject = SUBJECTS.iter().find(|(known, _)| known == name);
-        let (_, make) = subject.ok_or("no such subject")?;
-        print!("{}", measure(*make, options.events, options.seed));
+        let subject = SUBJECTS.iter().find(|subject| subject.name == name);
+        print!("{}", measure(*subject.ok_or("no such subject")?, options.events, options.seed));
         return Ok(());
     }
     if !options.bench {
@@ -126,20 +209,25 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let (events, seed) = (options.events, options.seed);
     let wanted = |name: &str| {
-        options.only.is_empty() || name == SUBJECTS[0].0 || options.only.iter().any(|n| n == name)
+        options.only.is_empty()
+            || name == SUBJECTS[0].name
+            || options.only.iter().any(|n| n == name)
     };
-    let mut columns = Vec::new();
-    for (name, _) in SUBJECTS.iter().filter(|(name, _)| wanted(name)) {
+    let (mut columns, mut further) = (Vec::new(), Vec::new());
+    for subject in SUBJECTS.iter().filter(|subject| wanted(subject.name)) {
         // A process of its own: memory and processor time are this subject's alone.
         let arguments = ["--events", &events.to_string(), "--seed", &seed.to_string()];
         let mut child = std::process::Command::new(std::env::current_exe()?);
-        let output = child.args(arguments).args(["--subject", name]).output()?;
+        let output = child.args(arguments).args(["--subject", subject.name]).output()?;
         if !output.status.success() {
-            return Err(format!("{name}: {}", String::from_utf8_lossy(&output.stderr)).into());
+            let text = String::from_utf8_lossy(&output.stderr);
+            return Err(format!("{}: {text}", subject.name).into());
         }
-        columns.push((*name, Figures::parse(&String::from_utf8(output.stdout)?)));
+        let figures = Figures::parse(&String::from_utf8(output.stdout)?);
+        let columns = if subject.further() { &mut further } else { &mut columns };
+        columns.push((subject.name, figures));
     }
-    let text = report(&columns, &[("events", events), ("seed", seed)]);
+    let text = report(&columns, &further, &[("events", events), ("seed", seed)]);
     println!("{text}");
     if options.bench {
         let day = jiff::ZonedDateTime::now().strftime("%Y-%m-%d").to_string();
@@ -151,30 +239,35 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// Takes all measurements of one subject.
-fn measure(make: fn(&Settings) -> Box<dyn Engine>, events: u64, seed: u64) -> Figures {
-    let settings = Settings::default();
-    let mut figures = Figures::default();
-    let mut stream = Generator::new(Shape { events, seed }, &settings);
+fn measure(subject: Subject, events: u64, seed: u64) -> Figures {
+    let stream = Generator::new(Shape { events, seed }, &Settings::default());
     let before = resident();
-    let mut engine = make(&settings);
-    let samples = load(&mut *engine, &mut stream, events, &mut figures);
-    figures.memory(resident().saturating_sub(before), events);
-    let (fit, ()) = Spent::on(|| engine.fit());
-    figures.spent("fit", fit);
-    ticks(&mut *engine, &mut stream, &mut figures);
-    for (person, permille, n) in [("median", 500, 50), ("99th percentile", 990, 20)] {
-        let mut erasures = Sample::default();
-        let mut gone = 0;
-        for identifier in stream.typical(permille, n) {
-            let (spent, events) = Spent::on(|| engine.erase(identifier));
-            erasures.push(spent);
-            gone += events;
+    subject.run(move |engine| {
+        let (mut stream, mut figures) = (stream, Figures::default());
+        let samples = load(engine, &mut stream, events, &mut figures);
+        figures.memory(resident().saturating_sub(before), events);
+        if subject.further() {
+            return figures;
         }
-        figures.sample(&format!("erase a person, {person}"), &erasures);
-        figures.count(&format!("events erased, {person}"), gone);
-    }
-    reads(&mut *engine, &samples, &mut figures);
-    figures
+        let (fit, ()) = Spent::on(|| engine.fit());
+        figures.spent("fit", fit);
+        ticks(engine, &mut stream, &mut figures);
+        for (person, permille, n) in [("median", 500, 50), ("99th percentile", 990, 20)] {
+            let mut erasures = Sample::default();
+            let mut gone = 0;
+            for identifier in stream.typical(permille, n) {
+                let (spent, events) = Spent::on(|| engine.erase(identifier));
+                erasures.push(spent);
+                gone += events;
+            }
+            figures.sample(&format!("erase a person, {person}"), &erasures);
+            figures.count(&format!("events erased, {person}"), gone);
+        }
+        if subject.complete() {
+            reads(engine, &samples, &mut figures);
+        }
+        figures
+    })
 }
 
 /// Something to read afterwards.

@@ -1,4 +1,4 @@
-//! What affluent computes: pure functions from collections to collections.
+//! Dataflows: what does affluent compute? Pure functions from collections to collections.
 //!
 //! ```text
 //!            ┌─ today ──────────────┐ windows
@@ -83,6 +83,10 @@ const OF_PROFILES: [&str; 12] = [
 ];
 
 /// The registry: makes every view that the shop keeps, and publishes it.
+///
+/// Some are kept with others: whose an event is with all that is of profiles (an erasure asks for
+/// it), all of a segmentation with any part of it (a fit asks for it), and the number of baskets
+/// with all pairs (a score asks for it).
 pub fn personalize<'s>(
     events: Facts<'s, Rc<Event>>,
     settings: &Rc<Settings>,
@@ -113,13 +117,19 @@ pub fn personalize<'s>(
         let baskets = named_baskets(events.clone()).concatenate(found);
         let seen = related(baskets, Purpose::Sessions, settings.basket_items_max);
         let then = [Role::ViewedBefore, Role::BoughtAfter];
-        out.pairs(VIEWED_TOGETHER, [Role::Viewed; 2], seen.together, seen.items.clone());
-        out.pairs(VIEWED_THEN_BOUGHT, then, seen.then, seen.items.clone());
+        if keeps(&[VIEWED_TOGETHER.name]) {
+            out.pairs(VIEWED_TOGETHER, [Role::Viewed; 2], seen.together, seen.items.clone());
+        }
+        if keeps(&[VIEWED_THEN_BOUGHT.name]) {
+            out.pairs(VIEWED_THEN_BOUGHT, then, seen.then, seen.items.clone());
+        }
         items.push(seen.items);
         counted.push(seen.baskets);
     }
     let scope = events.scope();
-    out.tally(BASKET_ITEMS, concatenate(scope, items));
+    if keeps(&[BASKET_ITEMS.name]) {
+        out.tally(BASKET_ITEMS, concatenate(scope, items));
+    }
     out.tally(BASKETS, concatenate(scope, counted));
 }
 
@@ -134,12 +144,17 @@ fn profiles<'s>(
     let wanted = &settings.segments.features;
     let identity = identity::identity(events.clone(), settings);
     let owners = identity.events.clone().arrange_by_key_named("owners");
-    let orders = order::orders(events.clone(), settings);
     out.publish(OWNERS, identity.events.map(|(who, profile)| (identity::Owned(profile, who), ())));
     out.publish(IDENTITY, identity.profiles.clone());
-    out.publish(CONFLICTS, identity.conflicts);
-    if keeps(&[PROFILES.name]) {
-        let known = (events.clone(), orders.clone(), identity.profiles, owners.clone());
+    if keeps(&[CONFLICTS.name]) {
+        out.publish(CONFLICTS, identity.conflicts);
+    }
+    let segmented = keeps(&[FEATURES.name, CELLS.name, SEGMENTS.name, CENTROIDS.name, SPREAD.name]);
+    let bought = segmented || keeps(&[RFM.name]);
+    let orders =
+        (bought || keeps(&[PROFILES.name])).then(|| order::orders(events.clone(), settings));
+    if let Some(orders) = orders.clone().filter(|_| keeps(&[PROFILES.name])) {
+        let known = (events.clone(), orders, identity.profiles, owners.clone());
         out.publish(PROFILES, profile::profiles(known.0, known.1, known.2, known.3));
     }
     let browsing = wanted.iter().any(|of| matches!(of, Feature::Depth | Feature::SessionTime));
@@ -148,16 +163,21 @@ fn profiles<'s>(
         .then(|| session::sessions(events.clone(), owners.clone(), settings, all_sessions));
     let (rows, found) = match sessions {
         Some(sessions) => {
-            out.publish(SESSIONS, sessions.rows.clone());
-            out.publish(DWELL, sessions.dwell);
+            if keeps(&[SESSIONS.name]) {
+                out.publish(SESSIONS, sessions.rows.clone());
+            }
+            if keeps(&[DWELL.name]) {
+                out.publish(DWELL, sessions.dwell);
+            }
             (Some(sessions.rows), Some(sessions.baskets))
         }
         None => (None, None),
     };
-    let segmented = keeps(&[FEATURES.name, CELLS.name, SEGMENTS.name, CENTROIDS.name, SPREAD.name]);
-    if segmented || keeps(&[RFM.name]) {
+    if let Some(orders) = orders.filter(|_| bought) {
         let bought = rfm::purchases(orders, today.clone(), owners.clone(), settings);
-        out.publish(RFM, rfm::rfm(bought.clone(), settings));
+        if keeps(&[RFM.name]) {
+            out.publish(RFM, rfm::rfm(bought.clone(), settings));
+        }
         if segmented {
             let categories = wanted.contains(&Feature::Breadth).then(|| {
                 feature::categories(events.clone(), item::items(events.clone()), owners.clone())

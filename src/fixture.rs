@@ -252,7 +252,8 @@ impl Story {
         };
         let views: Vec<&str> =
             played.store.names().into_iter().filter(|view| shown(view)).collect();
-        let mut changes: BTreeMap<(Tick, &str), Vec<(Diff, Vec<String>)>> = BTreeMap::new();
+        type Rows = Vec<(Diff, Vec<String>)>;
+        let mut changes: BTreeMap<(Tick, &str), Rows> = BTreeMap::new();
         for view in &views {
             for (tick, diff, row) in played.store.shown_changes(view, &played.names) {
                 changes.entry((tick, view)).or_default().push((diff, row));

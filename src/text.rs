@@ -156,7 +156,10 @@ mod tests {
 
     #[test]
     fn numbers_are_written_for_people() {
-        assert_eq!([0, 999, 1000, 1_234_567].map(count::<u64>), ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!(
+            [0, 999, 1000, 1_234_567].map(|n: u64| count(n)),
+            ["0", "999", "1,000", "1,234,567"]
+        );
         assert_eq!(money(Money(136_002_115), 3), "136,002.12");
         assert_eq!(money(Money(-50), 3), "-0.05");
         assert_eq!(money(Money(1_200), 0), "1,200");

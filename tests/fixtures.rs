@@ -2,6 +2,7 @@
 //!
 //! `UPDATE_FIXTURES=1 cargo test --test fixtures` writes the expected changes anew: read what it
 //! changed as a reviewer would.
+#![expect(clippy::unwrap_used, reason = "what a test cannot do without")]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

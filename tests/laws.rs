@@ -1,6 +1,7 @@
 //! Laws: what holds for every view of every shop, at every tick?
 //!
 //! The number of histories per law is `LAWS_CASES` (default 48), the seed `LAWS_SEED`.
+#![expect(clippy::print_stdout, reason = "a law names its seed")]
 
 #[path = "support/history.rs"]
 mod history;
@@ -24,7 +25,7 @@ fn law(name: &str, law: impl Fn(&Shop) -> Result<(), String>) {
     let (cases, seed) = (number("LAWS_CASES", 48), number("LAWS_SEED", 20_101_201));
     println!("{name}: {cases} histories from seed {seed}");
     let config = Config {
-        cases: u32::try_from(cases).unwrap(),
+        cases: u32::try_from(cases).expect("a number of histories that can be run"),
         max_shrink_iters: 2000,
         failure_persistence: None,
         ..Config::default()

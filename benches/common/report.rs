@@ -82,7 +82,13 @@ fn rate(events: u64, spent: Spent) -> f64 {
 }
 
 /// A table of all subjects' figures, with the ratio of each to the first, in Markdown.
-pub(crate) fn report(columns: &[(&str, Figures)], settings: &[(&str, u64)]) -> String {
+///
+/// Of `further`, which are the second with a further view, it says what that adds.
+pub(crate) fn report(
+    columns: &[(&str, Figures)],
+    further: &[(&str, Figures)],
+    settings: &[(&str, u64)],
+) -> String {
     let mut text = String::from("# Benchmark\n\n");
     let mut line = |name: &str, value: String| {
         let _ = writeln!(text, "- {name}: {value}");
@@ -93,7 +99,7 @@ pub(crate) fn report(columns: &[(&str, Figures)], settings: &[(&str, u64)]) -> S
     line("load at the end", load());
     settings.iter().for_each(|(name, value)| line(name, value.to_string()));
     let Some(((first, plain), others)) = columns.split_first() else { return text };
-    for (name, figures) in others {
+    for (name, figures) in others.iter().filter(|(_, figures)| !figures.get(DIGEST).is_nan()) {
         let same = plain.get(DIGEST) == figures.get(DIGEST);
         line(&format!("{name} agrees with {first}"), if same { "yes" } else { "NO" }.into());
     }
@@ -110,7 +116,29 @@ pub(crate) fn report(columns: &[(&str, Figures)], settings: &[(&str, u64)]) -> S
         }
         text.push('\n');
     }
+    if let Some((_, four)) = others.first() {
+        add_further(&mut text, four, further);
+    }
     text
+}
+
+/// A table of what further views add to the four.
+fn add_further(text: &mut String, four: &Figures, further: &[(&str, Figures)]) {
+    if further.is_empty() {
+        return;
+    }
+    text.push_str(
+        "\n| | bulk load, processor ms | more than the four | bytes per event | more |\n",
+    );
+    text.push_str("|---|---:|---:|---:|---:|\n");
+    for (name, figures) in further {
+        let _ = write!(text, "| {name} |");
+        for figure in ["bulk load, processor ms", "memory, bytes per event"] {
+            let (value, before) = (figures.get(figure), four.get(figure));
+            let _ = write!(text, " {} | {} |", number(value), number(value - before));
+        }
+        text.push('\n');
+    }
 }
 
 /// A number with as many places as tell something.

@@ -30,12 +30,15 @@ impl Progress {
     }
 }
 
+/// A file that is open, its name for messages, and its records.
+type Opened = (PathBuf, String, Frames<Box<dyn io::BufRead + Send>>);
+
 /// The records of the files of a pattern.
 pub struct Files {
     /// The files that have not been opened, the next one last.
     left: Vec<PathBuf>,
-    /// The file that is open, its name for messages, and its records.
-    open: Option<(PathBuf, String, Frames<Box<dyn io::BufRead + Send>>)>,
+    /// The file that is being read.
+    open: Option<Opened>,
     /// What the names of the files are like.
     patterns: Vec<String>,
     /// The files that have been read, with the bytes and lines used of them, and their bytes then.

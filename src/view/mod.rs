@@ -39,7 +39,8 @@ impl<K: Datum, V: Datum> Table<K, V> {
     ///
     /// # Panics
     ///
-    /// If a key would have two values, or a row leaves that is not there: the view's dataflow is wrong.
+    /// If a key would have two values, or a row leaves that is not there: the view's dataflow is
+    /// wrong.
     pub fn apply(&mut self, tick: Tick, updates: Vec<((K, V), Diff)>) {
         self.updates += u64::try_from(updates.len()).unwrap_or(0);
         if let Some(changes) = &mut self.changes {
@@ -211,13 +212,16 @@ pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// What a store holds of each view.
+type ByName<T> = Arc<Mutex<BTreeMap<&'static str, T>>>;
+
 /// All views.
 ///
 /// Between two ticks it is one consistent state; the driver is asked for nothing while a tick runs.
 #[derive(Clone, Default)]
 pub struct Store {
-    views: Arc<Mutex<BTreeMap<&'static str, Box<dyn AnyView>>>>,
-    pairs: Arc<Mutex<BTreeMap<&'static str, Vec<Arc<Mutex<Pairs>>>>>>,
+    views: ByName<Box<dyn AnyView>>,
+    pairs: ByName<Vec<Arc<Mutex<Pairs>>>>,
     /// Whether changes are kept, for replays and tests.
     recording: bool,
 }
@@ -289,6 +293,14 @@ impl Store {
     #[must_use]
     pub fn rows<K: Datum, V: Datum>(&self, view: View<K, V>) -> BTreeMap<K, V> {
         self.typed(view, Shards::merged).unwrap_or_default()
+    }
+
+    /// The rows of a pairs view, in order.
+    #[must_use]
+    pub fn pair_rows(&self, view: View<Items, i64>) -> BTreeMap<Items, i64> {
+        let views = lock(&self.views);
+        let shards = views.get(view.name).and_then(|view| view.as_any().downcast_ref());
+        shards.map(pairs::Shards::merged).unwrap_or_default()
     }
 
     /// The rows of `view` whose keys are in `range`, in no particular order.

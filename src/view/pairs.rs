@@ -26,24 +26,25 @@ pub struct Neighbour {
     pub support: u64,
 }
 
-/// What is known of an item.
-#[derive(Clone, Debug)]
-struct Node {
-    item: Item,
-    /// In how many baskets it is, as the first and as the second of a pair.
-    baskets: [u32; 2],
-    /// The items it is together with, by number, and how often.
-    neighbours: Vec<(u32, u32)>,
-}
+/// The items that an item is together with, by number, and how often.
+type Neighbours = Vec<(u32, u32)>;
 
 /// One worker's share of the pairs: those whose first item is its own.
 #[derive(Debug)]
 pub struct Pairs {
     directed: bool,
     number: Index<Item, u32>,
-    nodes: Vec<Node>,
+    items: Vec<Item>,
+    /// In how many baskets each item is, as the first and as the second of a pair; apart from the
+    /// rest, because a read looks at those of thousands.
+    baskets: Vec<[u32; 2]>,
+    neighbours: Vec<Neighbours>,
     /// The changes of a tick, by the numbers of the two items.
     pending: Vec<(u64, i32)>,
+    /// The items, by number, whose counts the last tick changed; sorted.
+    touched: Vec<u32>,
+    /// Whether they are those of a tick that is settled.
+    stale: bool,
     changes: Option<Vec<(Tick, Items, i64, Diff)>>,
     updates: u64,
     len: usize,
@@ -54,8 +55,12 @@ impl Pairs {
         Pairs {
             directed,
             number: Index::default(),
-            nodes: Vec::new(),
+            items: Vec::new(),
+            baskets: Vec::new(),
+            neighbours: Vec::new(),
             pending: Vec::new(),
+            touched: Vec::new(),
+            stale: false,
             changes: recording.then(Vec::new),
             updates: 0,
             len: 0,
@@ -67,20 +72,42 @@ impl Pairs {
         if let Some(number) = self.number.get(&item) {
             return *number;
         }
-        let number = u32::try_from(self.nodes.len()).unwrap_or(u32::MAX);
-        self.nodes.push(Node { item, baskets: [0; 2], neighbours: Vec::new() });
+        let number = u32::try_from(self.items.len()).unwrap_or(u32::MAX);
+        self.items.push(item);
+        self.baskets.push([0; 2]);
+        self.neighbours.push(Vec::new());
         self.number.insert(item, number);
         number
     }
 
-    fn node(&self, number: u32) -> &Node {
-        &self.nodes[usize::try_from(number).unwrap_or(usize::MAX)]
+    /// The item with a number.
+    fn named(&self, number: u32) -> Item {
+        self.items[at(number)]
+    }
+
+    /// The items whose counts, alone or with others, the last tick changed.
+    pub fn touched(&self) -> impl Iterator<Item = Item> {
+        self.touched.iter().map(|number| self.named(*number))
+    }
+
+    /// All items.
+    pub fn items(&self) -> impl Iterator<Item = Item> {
+        self.items.iter().copied()
+    }
+
+    /// Notes that the counts of an item change with this tick.
+    fn touch(&mut self, number: u32) {
+        if std::mem::take(&mut self.stale) {
+            self.touched.clear();
+        }
+        self.touched.push(number);
     }
 
     /// An item is in `diff` more baskets, as the first item of pairs or as the second.
     pub fn item(&mut self, side: usize, item: Item, diff: Diff) {
-        let number = usize::try_from(self.number(item)).unwrap_or(usize::MAX);
-        let count = &mut self.nodes[number].baskets[side];
+        let number = self.number(item);
+        self.touch(number);
+        let count = &mut self.baskets[at(number)][side];
         *count = count.saturating_add_signed(i32::try_from(diff).unwrap_or(0));
     }
 
@@ -100,20 +127,26 @@ impl Pairs {
             same
         });
         pending.retain(|(_, diff)| *diff != 0);
-        let first = |key: u64| usize::try_from(key >> 32).unwrap_or(usize::MAX);
+        let first = |key: u64| u32::try_from(key >> 32).unwrap_or(u32::MAX);
         for run in pending.chunk_by(|(a, _), (b, _)| first(*a) == first(*b)) {
+            self.touch(first(run[0].0));
             self.settle_item(tick, first(run[0].0), run);
         }
         pending.clear();
         pending.shrink_to(1 << 16);
         self.pending = pending;
+        if std::mem::replace(&mut self.stale, true) {
+            self.touched.clear();
+        }
+        self.touched.sort_unstable();
+        self.touched.dedup();
     }
 
     /// Applies the changes of one item's neighbours, sorted by their number.
-    fn settle_item(&mut self, tick: Tick, first: usize, run: &[(u64, i32)]) {
+    fn settle_item(&mut self, tick: Tick, first: u32, run: &[(u64, i32)]) {
         self.updates += u64::try_from(run.len()).unwrap_or(0);
         let second = |key: u64| u32::try_from(key & u64::from(u32::MAX)).unwrap_or(u32::MAX);
-        let mut neighbours = std::mem::take(&mut self.nodes[first].neighbours);
+        let mut neighbours = std::mem::take(&mut self.neighbours[at(first)]);
         let before = neighbours.len();
         if run.len() < 16 {
             for (key, diff) in run {
@@ -153,13 +186,14 @@ impl Pairs {
             neighbours = merged;
         }
         self.len = self.len + neighbours.len() - before;
-        self.nodes[first].neighbours = neighbours;
+        self.neighbours[at(first)] = neighbours;
     }
 
     /// Records a change of a count, once for both directions of an undirected pair.
-    fn record(&mut self, tick: Tick, first: usize, second: u32, old: u32, new: u32) {
-        let pair = Items(self.nodes[first].item, self.node(second).item);
-        if let Some(changes) = self.changes.as_mut().filter(|_| self.directed || pair.0 < pair.1) {
+    fn record(&mut self, tick: Tick, first: u32, second: u32, old: u32, new: u32) {
+        let Some(changes) = &mut self.changes else { return };
+        let pair = Items(self.items[at(first)], self.items[at(second)]);
+        if self.directed || pair.0 < pair.1 {
             let rows = [(old, -1), (new, 1)].into_iter().filter(|(count, _)| *count != 0);
             changes.extend(rows.map(|(count, diff)| (tick, pair, i64::from(count), diff)));
         }
@@ -179,15 +213,13 @@ impl Pairs {
         total: u64,
         most: usize,
     ) -> Vec<Neighbour> {
-        let Some(number) = self.number.get(&item) else { return Vec::new() };
-        let node = self.node(*number);
-        let first = u64::from(node.baskets[0]);
-        let neighbours = node.neighbours.iter().map(|(number, count)| {
-            let other = self.node(*number);
+        let Some(own) = self.number.get(&item) else { return Vec::new() };
+        let first = u64::from(self.baskets[at(*own)][0]);
+        let neighbours = self.neighbours[at(*own)].iter().map(|(number, count)| {
             let support = u64::from(*count);
-            let counts =
-                Counts { pair: support, first, second: u64::from(other.baskets[1]), total };
-            Neighbour { item: other.item, score: score.of(counts), support }
+            let second = u64::from(self.baskets[at(*number)][1]);
+            let score = score.of(Counts { pair: support, first, second, total });
+            Neighbour { item: self.named(*number), score, support }
         });
         let mut all: Vec<_> = neighbours.filter(|other| support_min <= other.support).collect();
         let rank = |a: &Neighbour, b: &Neighbour| {
@@ -203,22 +235,26 @@ impl Pairs {
 
     /// The counts of `item`'s neighbours: item, together, and that item's baskets.
     pub fn neighbours(&self, item: Item) -> impl Iterator<Item = (Item, u32, u32)> {
-        let node = self.number.get(&item).map(|number| self.node(*number));
-        node.into_iter().flat_map(|node| &node.neighbours).map(|(number, count)| {
-            let other = self.node(*number);
-            (other.item, *count, other.baskets[1])
-        })
+        let own = self.number.get(&item).map(|number| &self.neighbours[at(*number)]);
+        own.into_iter()
+            .flatten()
+            .map(|(number, count)| (self.named(*number), *count, self.baskets[at(*number)][1]))
     }
 
     /// The pairs, each once.
     fn rows(&self) -> impl Iterator<Item = (Items, i64)> {
-        self.nodes.iter().flat_map(move |node| {
-            let pairs = node.neighbours.iter().map(move |(number, count)| {
-                (Items(node.item, self.node(*number).item), i64::from(*count))
-            });
+        self.items.iter().zip(&self.neighbours).flat_map(move |(item, neighbours)| {
+            let pairs = neighbours
+                .iter()
+                .map(move |(number, count)| (Items(*item, self.named(*number)), i64::from(*count)));
             pairs.filter(|(pair, _)| self.directed || pair.0 < pair.1)
         })
     }
+}
+
+/// A number as a place in a list.
+fn at(number: u32) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
 }
 
 /// The tables of a pairs view.
@@ -233,7 +269,7 @@ impl Shards {
         self.tables.iter().map(|table| lock(table)).collect()
     }
 
-    fn merged(&self) -> BTreeMap<Items, i64> {
+    pub(super) fn merged(&self) -> BTreeMap<Items, i64> {
         self.guards().iter().flat_map(|pairs| pairs.rows().collect::<Vec<_>>()).collect()
     }
 }

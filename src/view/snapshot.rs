@@ -1,8 +1,8 @@
 //! Snapshot: all views at one tick, as files that any tool reads.
 //!
-//! One CSV file a view, sorted by key, and `manifest.json` with the tick, and of each file its rows,
-//! columns and SHA-256. The files are written into a folder beside and moved into place as a whole,
-//! so a reader sees the snapshot before or the one after.
+//! One CSV file a view, sorted by key, and `manifest.json` with the tick, and of each file its
+//! rows, columns and SHA-256. The files are written into a folder beside and moved into place as a
+//! whole, so a reader sees the snapshot before or the one after.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -101,8 +101,8 @@ const FORMAT: u32 = 1;
 /// The name of the manifest's file.
 pub const MANIFEST: &str = "manifest.json";
 
-/// Writes all views of `store`, which show `tick`, to the folder `path`, in place of what a snapshot
-/// before left there.
+/// Writes all views of `store`, which show `tick`, to the folder `path`, in place of what a
+/// snapshot before left there.
 ///
 /// # Errors
 ///

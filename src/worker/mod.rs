@@ -9,9 +9,10 @@ pub mod ingest;
 mod publish;
 pub mod refit;
 
+use std::cell::Cell;
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::Thread;
 use std::time::Duration;
 
@@ -20,9 +21,10 @@ use dataflows::{Diff, Event, Settings, Tick, personalize};
 use differential_dataflow::input::InputSession;
 use timely::communication::Config as Communication;
 use timely::dataflow::operators::probe::Handle;
+use timely::logging::{TimelyEvent, TimelyEventBuilder};
 use timely::worker::Worker;
 
-use crate::view::Store;
+use crate::view::{Store, lock};
 use publish::Publisher;
 
 /// How many ticks may wait for a worker.
@@ -63,13 +65,15 @@ pub struct Layout {
     pub threads: usize,
     /// The number of this process, and the `host:port` of all, where there are several.
     pub cluster: Option<(usize, Vec<String>)>,
+    /// Whether the updates that move between operators are counted, see [`Driver::moved`].
+    pub counting: bool,
 }
 
 impl Layout {
     /// One process with `threads` workers.
     #[must_use]
     pub fn threads(threads: usize) -> Layout {
-        Layout { threads, cluster: None }
+        Layout { threads, ..Layout::default() }
     }
 
     /// Process `process` of those in the file of hosts, a `host:port` a line.
@@ -86,7 +90,7 @@ impl Layout {
         if hosts.len() <= process {
             return Err(Error::Process { process, hosts: hosts.len() });
         }
-        Ok(Layout { threads, cluster: Some((process, hosts)) })
+        Ok(Layout { threads, cluster: Some((process, hosts)), counting: false })
     }
 
     /// Whether this process reads the input and holds the views.
@@ -122,6 +126,7 @@ pub struct Driver<'w> {
     others: Vec<(Sender<Feed>, Thread)>,
     store: Store,
     upper: Tick,
+    moved: Rc<Cell<i64>>,
 }
 
 impl std::fmt::Debug for Driver<'_> {
@@ -135,6 +140,15 @@ impl Driver<'_> {
     #[must_use]
     pub fn upper(&self) -> Tick {
         self.upper
+    }
+
+    /// How many updates operators of this worker have sent each other, if they are counted.
+    #[must_use]
+    pub fn moved(&self) -> i64 {
+        if let Some(mut register) = self.worker.log_register() {
+            register.flush();
+        }
+        self.moved.get()
     }
 
     /// The views, at the tick before `upper`.
@@ -176,8 +190,11 @@ impl Driver<'_> {
     }
 }
 
-/// Starts workers, runs `drive` on the first, and returns what it returned: `None` in a process that
-/// does not lead.
+/// What the first worker is to do.
+type Drive = Box<dyn FnOnce(&mut Driver<'_>) + Send>;
+
+/// Starts workers, runs `drive` on the first, and returns what it returned: `None` in a process
+/// that does not lead.
 ///
 /// # Errors
 ///
@@ -186,19 +203,36 @@ pub fn run<T: Send + 'static>(
     layout: &Layout,
     settings: Settings,
     store: Store,
-    drive: impl FnOnce(&mut Driver<'_>) -> T + Send + Sync + 'static,
+    drive: impl FnOnce(&mut Driver<'_>) -> T + Send + 'static,
 ) -> Result<Option<T>, Error> {
+    let done = Arc::new(Mutex::new(None));
+    let result = Arc::clone(&done);
+    let drive = move |driver: &mut Driver<'_>| {
+        let value = drive(driver);
+        *lock(&result) = Some(value);
+    };
+    start(layout, settings, store, Box::new(drive))?;
+    Ok(lock(&done).take())
+}
+
+/// [`run`] without its types, so that all dataflows are compiled once, in this crate, and not
+/// again for every caller.
+fn start(layout: &Layout, settings: Settings, store: Store, drive: Drive) -> Result<(), Error> {
     let threads = layout.threads.max(1);
-    let leads = layout.leads();
+    let (leads, counting) = (layout.leads(), layout.counting);
     let channels: Vec<_> = (1..threads).map(|_| bounded::<Feed>(TICKS_IN_FLIGHT_MAX)).collect();
     let (hello, hellos) = bounded::<(usize, Thread)>(threads);
-    let shared = Arc::new(Mutex::new((Some(drive), None)));
-    let result = Arc::clone(&shared);
+    let drive = Mutex::new(Some(drive));
     let config = timely::Config {
         communication: layout.communication(),
         worker: timely::WorkerConfig::default(),
     };
     let guards = timely::execute(config, move |worker| {
+        let _together = (1 < worker.peers()).then_some(Together);
+        let moved = Rc::new(Cell::new(0));
+        if counting {
+            count(worker, &moved);
+        }
         let probe = Handle::new();
         let mut input = InputSession::new();
         let settings = Rc::new(settings.clone());
@@ -220,27 +254,53 @@ pub fn run<T: Send + 'static>(
         threads.sort_by_key(|(number, _)| *number);
         let senders = channels.iter().map(|(sender, _)| sender.clone());
         let others = senders.zip(threads.into_iter().map(|(_, thread)| thread)).collect();
-        let drive = shared.lock().unwrap_or_else(PoisonError::into_inner).0.take();
+        let drive = lock(&drive).take();
         if let Some(drive) = drive {
             let store = store.clone();
-            let mut driver = Driver { worker, input, probe, others, store, upper: Tick(0) };
-            let done = drive(&mut driver);
-            let last = driver.upper;
+            let upper = Tick(0);
+            let mut driver = Driver { worker, input, probe, others, store, upper, moved };
+            drive(&mut driver);
+            assert!(driver.upper < Tick(u64::MAX), "ticks do not run out");
             for (sender, thread) in &driver.others {
                 // An empty tick at the end of time: no more will come.
                 drop(sender.send((Tick(u64::MAX), Vec::new())));
                 thread.unpark();
             }
-            debug_assert!(last < Tick(u64::MAX), "ticks do not run out");
-            shared.lock().unwrap_or_else(PoisonError::into_inner).1 = Some(done);
         }
     });
-    let guards = guards.map_err(Error::Start)?;
-    for worker in guards.join() {
+    for worker in guards.map_err(Error::Start)?.join() {
         worker.map_err(Error::Start)?;
     }
-    let done = result.lock().unwrap_or_else(PoisonError::into_inner).1.take();
-    Ok(done)
+    Ok(())
+}
+
+/// Held by a worker that has peers: if it panics, its process ends, for they would wait for it for
+/// ever. What the panic said is on the standard error by then.
+struct Together;
+
+impl Drop for Together {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            std::process::abort();
+        }
+    }
+}
+
+/// Counts the updates that this worker's operators send each other.
+fn count(worker: &Worker, moved: &Rc<Cell<i64>>) {
+    let moved = Rc::clone(moved);
+    let add = move |_: &Duration, events: &mut Option<Vec<(Duration, TimelyEvent)>>| {
+        for (_, event) in events.iter().flatten() {
+            if let TimelyEvent::Messages(message) = event
+                && message.is_send
+            {
+                moved.set(moved.get() + message.record_count);
+            }
+        }
+    };
+    if let Some(mut register) = worker.log_register() {
+        register.insert::<TimelyEventBuilder, _>("timely", add);
+    }
 }
 
 /// What a worker does that does not drive: it takes its share of each tick, and works.

@@ -1,7 +1,7 @@
 //! Refit: when are segments trained anew?
 //!
-//! In file runs a fit is synchronous: it sees the views at a tick, and its `model` event is the first
-//! update of the next, so that the same input gives the same log.
+//! In file runs a fit is synchronous: it sees the views at a tick, and its `model` event is the
+//! first update of the next, so that the same input gives the same log.
 
 use dataflows::event::{Action, Context, Day, Event, EventId, EventTime, Model, Word, spread};
 use dataflows::settings::SegmentSettings;
@@ -56,9 +56,9 @@ impl Refit {
         Refit { policy, settings, source, newest: None, erased: None }
     }
 
-    /// Looks at the views at `tick` and gives the `model` event that the next tick begins with, if a
-    /// fit is due: by the policy, after an erasure, or, at the `end` of the input, because there is
-    /// no model yet or an erasure waits for a fit without reference.
+    /// Looks at the views at `tick` and gives the `model` event that the next tick begins with, if
+    /// a fit is due: by the policy, after an erasure, or, at the `end` of the input, because there
+    /// is no model yet or an erasure waits for a fit without reference.
     pub fn after(
         &mut self,
         store: &Store,
