@@ -41,7 +41,7 @@ impl Running {
             if all.is_empty() {
                 return;
             }
-            drop(tick.recv_timeout(wait));
+            _ = tick.recv_timeout(wait);
         }
         panic!("{} processes are not done after {SECONDS_MAX} s", all.len());
     }
@@ -50,14 +50,20 @@ impl Running {
 /// Two ports that nobody listens at.
 fn ports() -> [u16; 2] {
     let held = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").expect("loopback is there"));
-    held.each_ref().map(|listener| listener.local_addr().unwrap().port())
+    held.each_ref().map(|listener| listener.local_addr().expect("it is bound").port())
+}
+
+/// The bytes of a file.
+fn read(path: &Path) -> Vec<u8> {
+    std::fs::read(path).expect("a file of the snapshot")
 }
 
 /// All files of a folder, by name.
 fn files(folder: &Path) -> Vec<(std::ffi::OsString, Vec<u8>)> {
-    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
+    let entries = std::fs::read_dir(folder).expect("a snapshot");
+    let paths = entries.map(|entry| entry.expect("a file").path());
     let mut files: Vec<_> =
-        entries.map(|entry| (entry.file_name(), std::fs::read(entry.path()).unwrap())).collect();
+        paths.map(|path| (path.file_name().unwrap_or_default().to_owned(), read(&path))).collect();
     files.sort();
     files
 }

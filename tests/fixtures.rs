@@ -2,7 +2,7 @@
 //!
 //! `UPDATE_FIXTURES=1 cargo test --test fixtures` writes the expected changes anew: read what it
 //! changed as a reviewer would.
-#![expect(clippy::unwrap_used, reason = "what a test cannot do without")]
+#![expect(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
