@@ -61,6 +61,8 @@ fn stories_go_as_they_are_told() {
                 "{name}: {refused} rows are refused, and it does not say so in views/rejects.csv"
             );
             for (view, told) in &story.views {
+                let kept = played.store.names().contains(&view.as_str());
+                assert!(kept, "{name}: there is no view {view}, or its shop does not keep it");
                 let found = Story::expected(&played, view);
                 if update && workers == 1 {
                     std::fs::write(story.view_file(view), &found).unwrap();
