@@ -6,7 +6,7 @@
 //! | feature | from | value |
 //! |---|---|---|
 //! | recency | `a` = days from the day of `last_order` to [`TODAY`](crate::TODAY), at least 0; 0 without today | 1000 · floor(log2(a + 1)) |
-//! | frequency | `orders` of RFM | log2, floored to thousandths ([`doublings`](crate::score::doublings)) |
+//! | frequency | `orders` of RFM | log2, floored to thousandths ([`doublings`]) |
 //! | order value | `spent / orders` of RFM, rounded towards zero, in small units | `doublings` |
 //! | spent | `spent` of RFM, in small units | `doublings` |
 //! | depth | `v` = views, `s` = number of the profile's [sessions](crate::session) | `doublings(v + s) − doublings(s)`; 0 without sessions |
@@ -53,8 +53,8 @@ pub fn point(point: &Point) -> String {
 /// Maintains [`FEATURES`] from what the wanted features are made of; what no wanted feature needs
 /// may be left out.
 ///
-/// Cost: per changed part of a profile, one pass over its features; when the day turns, the profiles
-/// whose age crosses a doubling.
+/// Cost: per changed part of a profile, one pass over its features; when the day turns, the
+/// profiles whose age crosses a doubling.
 pub fn features<'s>(
     purchases: Rows<'s, ProfileId, Purchases>,
     today: Rows<'s, (), Day>,

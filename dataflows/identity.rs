@@ -456,7 +456,8 @@ mod batch {
             GroupsBatch { place, members, kinds }
         }
 
-        /// Joins the groups of a pair, or names the strongest kind of which there would be too many.
+        /// Joins the groups of a pair, or names the strongest kind of which there would be too
+        /// many.
         fn join(&mut self, pair: Pair, settings: &Settings) -> Option<Kind> {
             let (mut small, mut large) = (self.place[&pair.0], self.place[&pair.1]);
             if small == large {

@@ -1,4 +1,4 @@
-//! What affluent computes: pure functions from collections to collections.
+//! Dataflows: what does affluent compute? Pure functions from collections to collections.
 //!
 //! ```text
 //!            ┌─ today ──────────────┐ windows

@@ -65,8 +65,9 @@ where
 {
     let pact = Exchange::new(move |(datum, _, _): &Update<D>| route(datum));
     type Output<O> = CapacityContainerBuilder<Vec<Update<O>>>;
+    type Pending<D> = BTreeMap<Tick, (Capability<Tick>, Vec<(D, Diff)>)>;
     let operator = input.inner.unary_frontier::<Output<O>, _, _, _>(pact, name, |_, _| {
-        let mut pending: BTreeMap<Tick, (Capability<Tick>, Vec<(D, Diff)>)> = BTreeMap::new();
+        let mut pending: Pending<D> = BTreeMap::new();
         let mut changes = Vec::new();
         move |(input, frontier), output| {
             input.for_each(|capability, data| {
@@ -157,8 +158,8 @@ enum Beside<A, B> {
 /// Keeps a state of type `S` for each of [`SHARDS`] shards of `data`, beside a few facts `common`
 /// to all shards: what day it is, which models there are.
 ///
-/// `logic` is given a shard's state and the consolidated updates of a finished tick, of the data and
-/// of what is common.
+/// `logic` is given a shard's state and the consolidated updates of a finished tick, of the data
+/// and of what is common.
 ///
 /// Cost: per datum, what `logic` does with it; per common fact, one update a shard.
 pub fn beside<'s, A, B, S, O>(

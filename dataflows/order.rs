@@ -16,7 +16,8 @@
 //!   measure, of the order lines not yet taken with the same customer, item and quantity and an
 //!   event time not after the refund's. A matched line counts with the refund's own price.
 //! * Refund lines matched to nothing make an order of their own, with the id
-//!   [`unmatched`]`(event id)`, the place and the `who` of the refund event, gross 0, and never open.
+//!   [`unmatched`]`(event id)`, the place and the `who` of the refund event, gross 0, and never
+//!   open.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;

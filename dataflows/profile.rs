@@ -4,9 +4,9 @@
 //! the least and the greatest event time; how many events of each action; per trait and per
 //! consent the value with the greatest place, of equal places the greatest value; device, country
 //! and channel each from the event with the greatest place that has one, of equal places the
-//! greatest value. `identifiers` counts the profile's rows of [`IDENTITY`](crate::IDENTITY) by kind.
-//! `orders`, `revenue` and `refunded` are the open orders, the gross and the refunded money of all
-//! [orders](crate::order) of the profile, whenever they were.
+//! greatest value. `identifiers` counts the profile's rows of [`IDENTITY`](crate::IDENTITY) by
+//! kind. `orders`, `revenue` and `refunded` are the open orders, the gross and the refunded money
+//! of all [orders](crate::order) of the profile, whenever they were.
 //!
 //! A profile has a row exactly if an event belongs to it.
 
@@ -44,7 +44,7 @@ pub const ACTION_NAMES: [&str; ACTIONS] = [
     "searches",
     "pages",
     "identifies",
-    "consents",
+    "consent_events",
 ];
 
 /// The place of an action in [`Profile::actions`]; `None` for what no person does.
@@ -104,10 +104,13 @@ show!(Profile, |row, names| {
     "searches" => row.actions[5].to_string(),
     "pages" => row.actions[6].to_string(),
     "identifies" => row.actions[7].to_string(),
+    "consent_events" => row.actions[8].to_string(),
     "consents" => listed(row.consents.iter().map(|(purpose, given)| {
         (names.word(purpose.0.get()), if *given { "given" } else { "withdrawn" }.to_string())
     })),
-    "identifiers" => listed(row.identifiers.iter().map(|(kind, n)| (names.kind(*kind), n.to_string()))),
+    "identifiers" => listed(row.identifiers.iter().map(|(kind, n)| {
+        (names.kind(*kind), n.to_string())
+    })),
     "traits" => listed(row.traits.iter().map(|(name, value)| {
         (names.word(name.0.get()), names.word(value.0.get()))
     })),
@@ -128,8 +131,8 @@ fn listed(entries: impl Iterator<Item = (String, String)>) -> String {
 
 /// Maintains [`PROFILES`] from events, orders and identity.
 ///
-/// Cost: per event, a search among those with the same identifiers, then one pass over what is known
-/// under each set of identifiers of the profile.
+/// Cost: per event, a search among those with the same identifiers, then one pass over what is
+/// known under each set of identifiers of the profile.
 pub fn profiles<'s>(
     events: Facts<'s, Rc<Event>>,
     orders: Rows<'s, OrderId, Order>,

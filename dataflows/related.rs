@@ -1,8 +1,8 @@
 //! Related: which items go together?
 //!
-//! Exact counts are kept, and scored when they are read ([`Score`](crate::Score)): a score holds the
-//! counts of both items and of all baskets, so keeping scores would rewrite thousands of rows for
-//! one event.
+//! Exact counts are kept, and scored when they are read ([`Score`](crate::score::Score)): a score
+//! holds the counts of both items and of all baskets, so keeping scores would rewrite thousands of
+//! rows for one event.
 //!
 //! * The basket of an order is its distinct items: those on lines with a positive quantity of the
 //!   `order` events with its id. Refunds do not change it.
@@ -26,6 +26,7 @@ use crate::operator::{Index, by_tick, values};
 use crate::show;
 use crate::view::{Diff, Facts, Update, View};
 
+pub use crate::view::{Items, Role, RoleItem};
 pub use batch::{
     basket_items_batch, baskets_batch, bought_together_batch, viewed_then_bought_batch,
     viewed_together_batch,
@@ -47,27 +48,6 @@ pub const BASKET_ITEMS: View<RoleItem, i64> = View::new("basket_items", basket_i
 /// How many baskets with at least one item there are.
 pub const BASKETS: View<Basket, i64> = View::new("baskets", baskets_batch);
 
-/// Two items: the smaller first where the pair has no direction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Items(pub Item, pub Item);
-
-/// What an item is to a basket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum Role {
-    /// It is in an order's basket.
-    Bought,
-    /// It is in a session's basket.
-    Viewed,
-    /// It was viewed or put into the cart in an ordered session.
-    ViewedBefore,
-    /// It was ordered in an ordered session.
-    BoughtAfter,
-}
-
-/// An item in a role.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct RoleItem(pub Role, pub Item);
-
 /// A kind of basket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Basket {
@@ -79,19 +59,6 @@ pub enum Basket {
     OrderedSession,
 }
 
-show!(Items, |items, names| {
-    "item" => names.word(items.0.0),
-    "with" => names.word(items.1.0),
-});
-show!(RoleItem, |role, names| {
-    "role" => match role.0 {
-        Role::Bought => "bought",
-        Role::Viewed => "viewed",
-        Role::ViewedBefore => "viewed_before",
-        Role::BoughtAfter => "bought_after",
-    }.to_string(),
-    "item" => names.word(role.1.0),
-});
 show!(Basket, |basket, names| {
     "basket" => match basket {
         Basket::Order => "order",
@@ -146,6 +113,8 @@ pub struct Related<'s> {
 }
 
 /// The items of orders, by order.
+///
+/// Cost: per `order` event, one update a line.
 #[must_use]
 pub fn order_baskets<'s>(events: Facts<'s, Rc<Event>>) -> Facts<'s, (u64, Touched)> {
     events.flat_map(|event| match &event.action {
@@ -158,6 +127,8 @@ pub fn order_baskets<'s>(events: Facts<'s, Rc<Event>>) -> Facts<'s, (u64, Touche
 }
 
 /// The items of the sessions that the source names, by session.
+///
+/// Cost: per event, one update an item that it touches.
 #[must_use]
 pub fn named_baskets<'s>(events: Facts<'s, Rc<Event>>) -> Facts<'s, (u64, Touched)> {
     events.flat_map(|event| {

@@ -1,15 +1,17 @@
 //! RFM: when did a person last order, how often, and for how much?
 //!
 //! The view holds the *instant* of the last order, never its age: an age would change for everyone
-//! at every tick, and the cost of a tick would no longer follow from what changed. Readers subtract.
+//! at every tick, and the cost of a tick would no longer follow from what changed. Readers
+//! subtract.
 //!
 //! Over the [orders](crate::order) whose day is inside the trailing window
 //! ([`window_start`](crate::window_start) of [`TODAY`](crate::TODAY)), by the profile of their
 //! `who`: `last_order` is the greatest event time of the open ones, `orders` how many are open,
-//! `spent` what all of them come to, gross less refunded. A profile without an open order has no row.
+//! `spent` what all of them come to, gross less refunded. A profile without an open order has no
+//! row.
 //!
-//! Scores: `1 + floor(5·L/n)`, with `n` the number of rows and `L` the number of rows with a strictly
-//! smaller value (event time, count, money). `group` is the place in
+//! Scores: `1 + floor(5·L/n)`, with `n` the number of rows and `L` the number of rows with a
+//! strictly smaller value (event time, count, money). `group` is the place in
 //! [`Settings::groups`](crate::Settings) of the first that fits, or their number if none does.
 
 mod rank;
@@ -152,6 +154,9 @@ pub fn purchases<'s>(
 }
 
 /// The sums of orders by `who`, each with its profile.
+///
+/// Cost: per changed order, one search among the orders of the same `who`; per `who` that changes
+/// hands, one update.
 pub(crate) fn parts<'s>(
     orders: Facts<'s, Order>,
     owners: Owners<'s>,

@@ -99,7 +99,7 @@ fn log_likelihood(counts: Counts) -> i64 {
     // ln 2 in units of 2⁻⁴⁰, to turn doublings into nats.
     const LN_2: i128 = 762_123_384_786;
     let doubled = 2 * (cells - margins + entropy(total)).max(0);
-    let nats = (doubled >> 20) * LN_2 >> 20;
+    let nats = ((doubled >> 20) * LN_2) >> 20;
     i64::try_from((nats * 1_000_000) >> FRACTION_BITS).unwrap_or(i64::MAX)
 }
 

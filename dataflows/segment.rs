@@ -1,17 +1,17 @@
 //! Segment: which profiles are alike?
 //!
 //! **A model is an input.** Training is not incremental, so it does not happen in the dataflow: a
-//! pure function ([`fit`](crate::fit)) of the [`CELLS`] makes a model, the model enters as an event,
-//! and the assignment to it is what is kept here.
+//! pure function ([`fit`](crate::fit)) of the [`CELLS`] makes a model, the model enters as an
+//! event, and the assignment to it is what is kept here.
 //!
 //! * [`CELLS`]: the points of [`FEATURES`](crate::FEATURES) divided by the side of a cell, rounded
 //!   down; each cell has the count and the exact sums of its points.
-//! * The *newest* model is the `model` event with the greatest (`Model::tick`, event id); the *model
-//!   before* is the next. A model without centroids counts as none.
+//! * The *newest* model is the `model` event with the greatest (`Model::tick`, event id); the
+//!   *model before* is the next. A model without centroids counts as none.
 //! * [`SEGMENTS`]: each profile with features has the number of the nearest centroid of the newest
 //!   model, by squared distance, of equal ones the smallest number. No rows without a model.
-//! * With `hysteresis` above 0 and a model before: let `p` be the number of its nearest centroid. If
-//!   the newest model has a centroid `p`, the profile has `p` unless
+//! * With `hysteresis` above 0 and a model before: let `p` be the number of its nearest centroid.
+//!   If the newest model has a centroid `p`, the profile has `p` unless
 //!   `dist(p) − dist(nearest) > hysteresis`, where `dist` is the integer square root of the squared
 //!   distance to a centroid of the newest model.
 //! * With `reassign_after` above 0 and a model before: a profile with fewer events than that

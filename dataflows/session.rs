@@ -5,11 +5,12 @@
 //!
 //! * A *named* session is all touches with one [`SessionKey`]. Its profile is that of the touch
 //!   with the greatest place among those with a `who`; `None` if there is none.
-//! * The other touches, unless [`find_sessions`](crate::Settings) is off, are grouped by (track, profile of the event): the track is the smallest
-//!   identifier of the first of [`session_kinds`](crate::Settings) that the event has, or its
-//!   strongest identifier if it has none of them. By place, a new session begins where more than
-//!   [`session_gap`](crate::Settings) lies between two touches, and, if
-//!   [`session_day`](crate::Settings) says so, where their days differ.
+//! * The other touches, unless [`find_sessions`](crate::Settings) is off, are grouped by (track,
+//!   profile of the event): the track is the smallest identifier of the first of
+//!   [`session_kinds`](crate::Settings) that the event has, or its strongest identifier if it has
+//!   none of them. By place, a new session begins where more than [`session_gap`](crate::Settings)
+//!   lies between two touches, and, if [`session_day`](crate::Settings) says so, where their days
+//!   differ.
 //!
 //! Device and country are those of the touch with the least place that has one. `entry` is what the
 //! first touch showed: an item, a page or a search; 0 for anything else.
@@ -68,7 +69,8 @@ pub struct Session {
     pub views: u32,
     /// How many of them were pages or searches.
     pub pages: u32,
-    /// How many distinct items were viewed, put into the cart or ordered (with a positive quantity).
+    /// How many distinct items were viewed, put into the cart or ordered (with a positive
+    /// quantity).
     pub items: u32,
     /// What the first touch showed: the hash of an item, a page or a search term, or 0.
     pub entry: u64,

@@ -11,11 +11,11 @@ use std::hash::Hash;
 use std::rc::Rc;
 
 use differential_dataflow::{ExchangeData, VecCollection};
+use serde::{Deserialize, Serialize};
 
 use crate::event::{
     Day, Event, EventTime, Identifier, Item, Kind, Money, OrderId, ProfileId, SessionKey, Word,
 };
-use crate::related::{Items, Role, RoleItem};
 use crate::settings::Settings;
 use crate::tick::Tick;
 
@@ -99,6 +99,27 @@ impl<K, V> std::fmt::Debug for View<K, V> {
     }
 }
 
+/// Two items: the smaller first where the pair has no direction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Items(pub Item, pub Item);
+
+/// What an item is to a basket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Role {
+    /// It is in an order's basket.
+    Bought,
+    /// It is in a session's basket.
+    Viewed,
+    /// It was viewed or put into the cart in an ordered session.
+    ViewedBefore,
+    /// It was ordered in an ordered session.
+    BoughtAfter,
+}
+
+/// An item in a role.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct RoleItem(pub Role, pub Item);
+
 /// What a key or a row of a view can do: travel, be ordered, and be shown.
 pub trait Datum: ExchangeData + Hash + Sync + Show {}
 impl<T: ExchangeData + Hash + Sync + Show> Datum for T {}
@@ -144,7 +165,8 @@ pub trait Names {
 
 /// How a key or a row is written as columns.
 pub trait Show {
-    /// Calls `cell` with the name and the text of each column, always the same columns in the same order.
+    /// Calls `cell` with the name and the text of each column, always the same columns in the same
+    /// order.
     fn show(&self, names: &dyn Names, cell: &mut dyn FnMut(&'static str, String));
     /// The names of the columns.
     fn columns(column: &mut dyn FnMut(&'static str))
@@ -157,7 +179,11 @@ pub trait Show {
 macro_rules! show {
     ($type:ty, |$row:ident, $names:ident| { $($column:literal => $text:expr),* $(,)? }) => {
         impl $crate::view::Show for $type {
-            fn show(&self, $names: &dyn $crate::view::Names, cell: &mut dyn FnMut(&'static str, String)) {
+            fn show(
+                &self,
+                $names: &dyn $crate::view::Names,
+                cell: &mut dyn FnMut(&'static str, String),
+            ) {
                 let $row = self;
                 $(cell($column, $text);)*
                 let _ = $names;
@@ -183,6 +209,20 @@ show!(Item, |item, names| { "item" => names.word(item.0) });
 show!(Word, |word, names| { "word" => names.word(word.0.get()) });
 show!(OrderId, |order, names| { "order" => names.word(order.0) });
 show!(SessionKey, |session, names| { "session" => names.word(session.0.get()) });
+
+show!(Items, |items, names| {
+    "item" => names.word(items.0.0),
+    "with" => names.word(items.1.0),
+});
+show!(RoleItem, |role, names| {
+    "role" => match role.0 {
+        Role::Bought => "bought",
+        Role::Viewed => "viewed",
+        Role::ViewedBefore => "viewed_before",
+        Role::BoughtAfter => "bought_after",
+    }.to_string(),
+    "item" => names.word(role.1.0),
+});
 
 /// The text of an optional word, empty where there is none.
 pub fn optional(word: Option<Word>, names: &dyn Names) -> String {

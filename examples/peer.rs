@@ -168,28 +168,7 @@ fn measure(
     let watch = Watch::start();
     ingest.finish(driver);
     add(&mut bulk, watch);
-    let reads = matches!(options.work.as_str(), "w3" | "w5");
-    let mut latencies = Vec::new();
-    for plan in options.batches.split(',') {
-        let (size, times) = plan.split_once(':').ok_or("batches are size:number")?;
-        let (size, times): (usize, usize) = (size.parse()?, times.parse()?);
-        let mut sample = Vec::new();
-        for _ in 0..times {
-            stream.take(size, &mut rows)?;
-            if rows.len() < size {
-                break;
-            }
-            at += size;
-            let watch = Watch::start();
-            feed(&mut ingest, &mut rows);
-            ingest.commit(driver);
-            if reads {
-                read_touched(driver.store());
-            }
-            sample.push(watch.read());
-        }
-        latencies.extend(latency(size, &sample));
-    }
+    let latencies = batches(driver, &mut ingest, &mut stream, options, &mut at)?;
     let spread = inertia(driver.store());
     if let Some(path) = &options.out {
         write(&options.work, driver.store(), &stream, &mut BufWriter::new(File::create(path)?))?;
@@ -212,6 +191,39 @@ fn measure(
         std::fs::write(path, &figures)?;
     }
     Ok(figures)
+}
+
+/// Applies the batches, a tick each, and gives the figures of each size; `at` counts the rows.
+fn batches(
+    driver: &mut Driver<'_>,
+    ingest: &mut Ingest,
+    stream: &mut Stream,
+    options: &Options,
+    at: &mut usize,
+) -> Result<Vec<String>, Box<dyn Error>> {
+    let reads = matches!(options.work.as_str(), "w3" | "w5");
+    let (mut rows, mut latencies) = (Vec::new(), Vec::new());
+    for plan in options.batches.split(',') {
+        let (size, times) = plan.split_once(':').ok_or("batches are size:number")?;
+        let (size, times): (usize, usize) = (size.parse()?, times.parse()?);
+        let mut sample = Vec::new();
+        for _ in 0..times {
+            stream.take(size, &mut rows)?;
+            if rows.len() < size {
+                break;
+            }
+            *at += size;
+            let watch = Watch::start();
+            feed(ingest, &mut rows);
+            ingest.commit(driver);
+            if reads {
+                read_touched(driver.store());
+            }
+            sample.push(watch.read());
+        }
+        latencies.extend(latency(size, &sample));
+    }
+    Ok(latencies)
 }
 
 fn add(total: &mut [f64; 2], watch: Watch) {
@@ -286,8 +298,8 @@ fn best(pairs: &Pairs, item: Item) -> Vec<(f64, Item)> {
     best
 }
 
-/// The peer bench's measure of the segments: the mean squared distance to the middle of the segment,
-/// each number less its mean and by its deviation; 0 without segments.
+/// The peer bench's measure of the segments: the mean squared distance to the middle of the
+/// segment, each number less its mean and by its deviation; 0 without segments.
 fn inertia(store: &Store) -> f64 {
     let segments = store.rows(SEGMENTS);
     let point = |(profile, segment)| {

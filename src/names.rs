@@ -49,10 +49,8 @@ pub enum Tag {
     Content = 1,
     /// A catalogue row that a decoder derives, by the item's code.
     Item = 2,
-    /// A reject, by the key of the event that was refused.
-    Reject = 3,
     /// A record, by its file and line.
-    Place = 4,
+    Place = 3,
 }
 
 /// How hashes and numbers are written as text.
@@ -241,7 +239,7 @@ impl Dictionary {
         }
     }
 
-    /// The key of an event, a reject or a record: a keyed hash of all four arguments.
+    /// The key of an event or a record: a keyed hash of all four arguments.
     #[must_use]
     pub fn key(&self, tag: Tag, source: Word, bytes: &[u8], number: u64) -> u128 {
         let mut head = [0; 17];
@@ -254,12 +252,6 @@ impl Dictionary {
         hasher.write(&head);
         hasher.write(bytes);
         hasher.finish128().as_u128()
-    }
-
-    /// The key of the reject of the event whose key is `key`, so that a correction finds it.
-    #[must_use]
-    pub fn reject_key(&self, source: Word, key: u128) -> u128 {
-        self.key(Tag::Reject, source, &key.to_le_bytes(), 0)
     }
 
     /// All texts with their hashes, words first, then by kind and hash.

@@ -2,8 +2,8 @@
 //!
 //! Law L6, counted and not timed. The same one-event ticks are fed to the same shop once after
 //! 10,000 events and once after 100,000, where the other 90,000 are of other people. Updates are
-//! counted for each view, and between all operators. Ticks in which the day turns are left out: they
-//! cost what leaves the windows on that day, which is more in a larger shop.
+//! counted for each view, and between all operators. Ticks in which the day turns are left out:
+//! they cost what leaves the windows on that day, which is more in a larger shop.
 
 #![expect(dead_code, reason = "the generator serves the benchmarks, too")]
 
@@ -72,7 +72,7 @@ fn feed(ingest: &mut Ingest, (op, key, event): Change) {
 fn model() -> (u128, Event) {
     let centroid = |x: i32| [x * 2000, x * 500, 10_000 + x * 1000, 8000 + x * 2000, 0, 0, 0, 0];
     let centroids = (0..5).map(centroid).collect();
-    let model = Model { tick: 1, kind: ModelKind::Fit, centroids, weights: Vec::new() };
+    let model = Model { tick: 1, kind: ModelKind::Fit, centroids };
     let (at, source) = (EventTime(0), affluent::worker::ingest::ENGINE);
     let (action, context) = (Action::Model(model), Context::default());
     (u128::MAX, Event { at, id: EventId(u64::MAX), source, who: [].into(), action, context })

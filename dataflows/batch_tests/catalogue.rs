@@ -1,4 +1,4 @@
-//! Day, items, rejects and popularity.
+//! Catalogue: day, items, rejects and popularity.
 
 use super::*;
 use crate::popular::Popularity;

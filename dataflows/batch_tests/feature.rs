@@ -1,4 +1,4 @@
-//! Where a profile stands.
+//! Feature: where a profile stands.
 
 use super::*;
 use crate::FEATURES;

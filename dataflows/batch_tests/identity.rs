@@ -1,4 +1,4 @@
-//! Which identifiers are one person.
+//! Identity: which identifiers are one person.
 
 use super::*;
 use crate::identity::{Conflict, Pair, attribution_batch, owner_batch};

@@ -1,4 +1,4 @@
-//! What was ordered, and what of it was given back.
+//! Order: what has been ordered, and what of it was given back.
 
 use super::*;
 use crate::order::{Order, orders_batch, unmatched};

@@ -1,4 +1,4 @@
-//! What is known of a person.
+//! Profile: what is known of a person.
 
 use super::*;
 use crate::PROFILES;

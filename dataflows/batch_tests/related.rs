@@ -1,4 +1,4 @@
-//! Which items go together.
+//! Related: which items go together.
 
 use super::*;
 use crate::related::{Basket, Items, Role, RoleItem};

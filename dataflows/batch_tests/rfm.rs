@@ -1,4 +1,4 @@
-//! When a person last ordered, how often, and for how much.
+//! RFM: when a person last ordered, how often, and for how much.
 
 use super::*;
 use crate::RFM;

@@ -1,4 +1,4 @@
-//! Which profiles are alike.
+//! Segment: which profiles are alike.
 
 use super::*;
 use crate::segment::{Cell, CellSum, Centroid, Segment, Spread};

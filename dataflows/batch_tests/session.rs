@@ -1,4 +1,4 @@
-//! What a person did in one sitting.
+//! Session: what a person did in one sitting.
 
 use super::*;
 use crate::session::{Dwell, Session, SessionId};

@@ -12,8 +12,8 @@ pub(super) fn cost(new: &[Point], old: &[Point]) -> i64 {
 /// For each of `new` the one of `old` that it is matched to, so that the sum of the squared
 /// distances is least; `None` for those that are left over.
 ///
-/// The Hungarian method with potentials (Kuhn 1955, Munkres 1957): rows are matched one by one along
-/// shortest augmenting paths. Cost: the cube of the number of centroids.
+/// The Hungarian method with potentials (Kuhn 1955, Munkres 1957): rows are matched one by one
+/// along shortest augmenting paths. Cost: the cube of the number of centroids.
 #[must_use]
 pub fn assignment(new: &[Point], old: &[Point]) -> Vec<Option<usize>> {
     let size = new.len().max(old.len());

@@ -123,7 +123,8 @@ impl State {
             let line = self.lines.entry(profile).or_default();
             let places = || touches.iter().map(|(touch, _)| touch.place);
             let (Some(first), Some(last)) = (places().min(), places().max()) else { continue };
-            // From the start of the session before the first to the end of the session after the last.
+            // From the start of the session before the first to the end of the session after the
+            // last.
             let mut start = line.partition_point(|touch| touch.place < first).saturating_sub(1);
             while 0 < start && !cut(settings, &line[start - 1], &line[start]) {
                 start -= 1;

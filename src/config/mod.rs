@@ -18,6 +18,8 @@ use jiff::tz::TimeZone;
 use crate::decode::{self, Reader, Rules, SourceConfig};
 use crate::names::{Dictionary, Format};
 
+pub use settings::{FEATURES, SCORES};
+
 /// Every key of a shop's file with its meaning and its default, as a shop's file.
 pub const REFERENCE: &str = include_str!("reference.toml");
 

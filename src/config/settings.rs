@@ -18,7 +18,7 @@ use crate::names::SECRET_DEFAULT;
 const BLOCKED: [&str; 6] = ["null", "none", "n/a", "anonymous", "unknown", "test@*"];
 
 /// The features of segments by their names.
-const FEATURES: [(&str, Feature); FEATURES_MAX] = [
+pub const FEATURES: [(&str, Feature); FEATURES_MAX] = [
     ("recency", Feature::Recency),
     ("frequency", Feature::Frequency),
     ("order_value", Feature::OrderValue),
@@ -30,7 +30,7 @@ const FEATURES: [(&str, Feature); FEATURES_MAX] = [
 ];
 
 /// The scores of related items by their names.
-const SCORES: [(&str, Score); 5] = [
+pub const SCORES: [(&str, Score); 5] = [
     ("cosine", Score::Cosine),
     ("jaccard", Score::Jaccard),
     ("lift", Score::Lift),

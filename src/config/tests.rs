@@ -1,3 +1,5 @@
+//! Config tests: does the file mean what its reference says?
+
 use super::*;
 use crate::decode::{Form, Rows};
 

@@ -25,6 +25,7 @@ pub use delimited::{Cancellation, Cancelled, Mapping, Requirement, Rows, WhoColu
 pub use reader::{Reader, Row};
 pub use rules::{Blocked, KindFormat, Rules};
 
+use crate::ledger::Ledger;
 use crate::names::{Dictionary, Tag, low};
 use crate::source;
 use standard::Standard;
@@ -278,10 +279,9 @@ impl Decoder {
 
 /// The refusal of a record as an event, and its key.
 ///
-/// Where the record's id could be read the key is [`Dictionary::reject_key`] of the event's own
-/// key, so that the event that corrects the record finds its reject; otherwise it is that of the
-/// file and the line.
-/// The event time is the epoch: a refused record must not move the day.
+/// Where the record's id could be read the key is [`reject_key`](Ledger::reject_key) of the event's
+/// own key, so that the event that corrects the record finds its reject; otherwise it is that of
+/// the file and the line.
 ///
 /// # Errors
 ///
@@ -296,18 +296,25 @@ pub fn reject_event(
     let reason = names.learn(refusal.reason)?;
     let field = refusal.field.as_ref().map(|field| names.learn(field)).transpose()?;
     let key = match refusal.key {
-        Some(key) => names.reject_key(source, key),
+        Some(key) => Ledger::reject_key(key),
         None => names.key(Tag::Place, source, &file.0.get().to_le_bytes(), line),
     };
-    let event = Event {
+    Ok((key, rejected(key, source, Reject { reason, field, file, line })))
+}
+
+/// The event of a reject that is kept under `key`.
+///
+/// Its event time is the epoch: a refused record must not move the day.
+#[must_use]
+pub fn rejected(key: u128, source: Word, reject: Reject) -> Event {
+    Event {
         at: EventTime(0),
         id: EventId(low(key)),
         source,
         who: Box::default(),
-        action: Action::Reject(Reject { reason, field, file, line }),
+        action: Action::Reject(reject),
         context: Context::default(),
-    };
-    Ok((key, event))
+    }
 }
 
 #[cfg(test)]

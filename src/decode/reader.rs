@@ -1,5 +1,7 @@
 //! Reader: what do all the files of a shop ask for, row by row?
 
+use std::collections::VecDeque;
+
 use dataflows::{EventTime, Word};
 
 use super::delimited::Cancelled;
@@ -23,6 +25,15 @@ pub struct Row {
     pub outcome: Result<Vec<Change>, Refusal>,
 }
 
+/// One source: its decoder, its files, and its name if its lines number orders, so that it can
+/// have one file only.
+#[derive(Debug)]
+struct Open {
+    decoder: Decoder,
+    files: Files,
+    single: Option<String>,
+}
+
 /// Reads the rows of all sources: one source after the other, and in each the files by name.
 ///
 /// # Invariants
@@ -32,13 +43,14 @@ pub struct Row {
 #[derive(Debug)]
 pub struct Reader {
     /// The sources that have not been finished; the one at hand is the first.
-    sources: std::collections::VecDeque<(Decoder, Files)>,
+    sources: VecDeque<Open>,
+    /// Those that have been.
+    finished: Vec<Open>,
     record: Record,
     /// The file at hand.
     file: Word,
     bytes: u64,
     progress: Progress,
-    cancelled: Cancelled,
 }
 
 impl Reader {
@@ -53,7 +65,7 @@ impl Reader {
         names: &mut Dictionary,
     ) -> Result<Reader, Error> {
         let progress = Progress::default();
-        let mut opened = std::collections::VecDeque::new();
+        let mut opened = VecDeque::new();
         let mut bytes = 0;
         for config in sources {
             let split = match &config.form {
@@ -62,18 +74,45 @@ impl Reader {
                 Form::Delimited(mapping) => mapping.split,
             };
             let files = Files::find(&config.files, split, &config.roots, progress.clone())?;
-            if let Form::Delimited(mapping) = &config.form
-                && mapping.numbers_lines()
-                && 1 < files.left()
-            {
-                return Err(Error::SharedLines(config.name.clone()));
+            let single = match &config.form {
+                Form::Delimited(mapping) => mapping.numbers_lines().then(|| config.name.clone()),
+                Form::Csv | Form::Ndjson => None,
+            };
+            if let Some(name) = single.as_ref().filter(|_| 1 < files.left()) {
+                return Err(Error::SharedLines(name.clone()));
             }
             bytes += files.bytes();
-            opened.push_back((Decoder::new(config, rules, names)?, files));
+            opened.push_back(Open { decoder: Decoder::new(config, rules, names)?, files, single });
         }
         let file = names.word_of("");
-        let (record, cancelled) = (Record::default(), Cancelled::default());
-        Ok(Reader { sources: opened, record, file, bytes, progress, cancelled })
+        let (record, finished) = (Record::default(), Vec::new());
+        Ok(Reader { sources: opened, finished, record, file, bytes, progress })
+    }
+
+    /// Files may grow, and new ones may come: see [`refresh`](Reader::refresh).
+    pub fn follow(&mut self) {
+        for open in &mut self.sources {
+            open.files.follow();
+        }
+    }
+
+    /// Looks for what has been added to the files since they were read to their end: whether there
+    /// is anything.
+    ///
+    /// # Errors
+    ///
+    /// A file cannot be looked at, or has come beside one whose lines number its orders.
+    pub fn refresh(&mut self) -> Result<bool, Error> {
+        let mut finished = Vec::new();
+        for mut open in std::mem::take(&mut self.finished) {
+            let more = open.files.refresh()?;
+            if let Some(name) = open.single.as_ref().filter(|_| 1 < open.files.all()) {
+                return Err(Error::SharedLines(name.clone()));
+            }
+            if more { self.sources.push_back(open) } else { finished.push(open) }
+        }
+        self.finished = finished;
+        Ok(!self.sources.is_empty())
     }
 
     /// How far it has come, for any thread to ask.
@@ -91,13 +130,18 @@ impl Reader {
     /// How many rows were marked as cancellations in the sources that are finished.
     #[must_use]
     pub fn cancelled(&self) -> Cancelled {
-        self.cancelled
+        let mut all = Cancelled::default();
+        for cancelled in self.finished.iter().map(|open| open.decoder.cancelled()) {
+            all.rows += cancelled.rows;
+            all.orders += cancelled.orders;
+        }
+        all
     }
 
     /// What the receiving clock shows; without one no event time is too far ahead.
     pub fn set_clock(&mut self, now: Option<EventTime>) {
-        for (decoder, _) in &mut self.sources {
-            decoder.set_clock(now);
+        for open in &mut self.sources {
+            open.decoder.set_clock(now);
         }
     }
 
@@ -107,14 +151,11 @@ impl Reader {
     ///
     /// A file cannot be read, or its header does not fit; the rows before have come out.
     pub fn next_row(&mut self, names: &mut Dictionary) -> Result<Option<Row>, Error> {
-        while let Some((decoder, files)) = self.sources.front_mut() {
+        while let Some(Open { decoder, files, .. }) = self.sources.front_mut() {
             let record = &mut self.record;
             let outcome = match files.step(record)? {
                 Step::End => {
-                    let cancelled = decoder.cancelled();
-                    self.cancelled.rows += cancelled.rows;
-                    self.cancelled.orders += cancelled.orders;
-                    self.sources.pop_front();
+                    self.finished.extend(self.sources.pop_front());
                     continue;
                 }
                 Step::Opened => {
@@ -132,6 +173,7 @@ impl Reader {
                             }
                         }
                     }
+                    files.resume()?;
                     continue;
                 }
                 Step::Fault(fault) => Err(Refusal::record(fault.reason())),

@@ -1,4 +1,4 @@
-//! The ledger against a plain map.
+//! Ledger tests: does it hold what a plain map would?
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;

@@ -3,8 +3,9 @@
 //! Files are read in the order of their names, so that a day a file means days in order.
 //! A name that ends in `.gz` is read through gzip.
 
+use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -29,12 +30,21 @@ impl Progress {
     }
 }
 
+/// A file that is open, its name for messages, and its records.
+type Opened = (PathBuf, String, Frames<Box<dyn io::BufRead + Send>>);
+
 /// The records of the files of a pattern.
 pub struct Files {
     /// The files that have not been opened, the next one last.
     left: Vec<PathBuf>,
-    /// The records of the file that is open, and its name for messages.
-    open: Option<(String, Frames<Box<dyn io::BufRead + Send>>)>,
+    /// The file that is being read.
+    open: Option<Opened>,
+    /// What the names of the files are like.
+    patterns: Vec<String>,
+    /// The files that have been read, with the bytes and lines used of them, and their bytes then.
+    done: BTreeMap<PathBuf, (u64, u64, u64)>,
+    /// Whether files may grow.
+    follow: bool,
     /// How a line falls into fields.
     split: Split,
     /// What is cut off the start of a path to make a name that is the same on every machine.
@@ -46,7 +56,7 @@ pub struct Files {
 
 impl std::fmt::Debug for Files {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let open = self.open.as_ref().map(|(name, _)| name);
+        let open = self.open.as_ref().map(|(_, name, _)| name);
         f.debug_struct("Files")
             .field("open", &open)
             .field("left", &self.left)
@@ -82,39 +92,64 @@ impl Files {
         roots: &[PathBuf],
         progress: Progress,
     ) -> Result<Files, Error> {
-        let mut left = Vec::new();
-        for pattern in patterns {
-            let matches = glob::glob(pattern)
-                .map_err(|source| Error::Pattern { pattern: pattern.clone(), source })?;
-            let before = left.len();
-            for path in matches {
-                let path = path.map_err(|error| Error::Read {
-                    file: error.path().display().to_string(),
-                    source: error.into(),
-                })?;
-                if !path.is_dir() {
-                    left.push(path);
-                }
-            }
-            if left.len() == before {
-                return Err(Error::NoFile(pattern.clone()));
-            }
-        }
-        left.sort_unstable();
-        left.dedup();
+        let mut left = matching(patterns)?;
         let mut bytes = 0;
         for path in &left {
             let found = path.metadata().map_err(|source| read_error(path, source))?;
             bytes += found.len();
         }
         left.reverse();
-        Ok(Files { left, open: None, split, roots: roots.to_vec(), bytes, progress })
+        let (patterns, roots) = (patterns.to_vec(), roots.to_vec());
+        let (open, done, follow) = (None, BTreeMap::new(), false);
+        Ok(Files { left, open, patterns, done, follow, split, roots, bytes, progress })
+    }
+
+    /// Files may grow: of a file that is not zipped, a last line without a line break is left for
+    /// [`refresh`](Files::refresh).
+    pub fn follow(&mut self) {
+        self.follow = true;
+    }
+
+    /// Looks for new files, and for old ones that have grown: whether there are any. To be called
+    /// when all files have been read.
+    ///
+    /// # Errors
+    ///
+    /// A file cannot be looked at.
+    pub fn refresh(&mut self) -> Result<bool, Error> {
+        for path in matching(&self.patterns)?.into_iter().rev() {
+            let length = path.metadata().map_err(|source| read_error(&path, source))?.len();
+            let grown = |(_, _, before): &(u64, u64, u64)| *before < length && !zipped(&path);
+            if 0 < length && self.done.get(&path).is_none_or(grown) {
+                self.left.push(path);
+            }
+        }
+        Ok(!self.left.is_empty())
+    }
+
+    /// Goes on in the file that was opened last where its reading ended before, if it did.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read.
+    pub fn resume(&mut self) -> Result<(), Error> {
+        let Some((path, name, _)) = &self.open else { return Ok(()) };
+        let Some((used, lines, _)) = self.done.get(path).copied() else { return Ok(()) };
+        let frames = self.frames(path, used)?.resumed((used, lines));
+        self.open = Some((path.clone(), name.clone(), frames));
+        Ok(())
     }
 
     /// The bytes of all files, as they lie on disk.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// How many files there are, read or not.
+    #[must_use]
+    pub fn all(&self) -> usize {
+        self.done.keys().chain(&self.left).collect::<std::collections::BTreeSet<_>>().len()
     }
 
     /// How many files have not been opened.
@@ -126,7 +161,7 @@ impl Files {
     /// The name of the file that is open; empty before the first.
     #[must_use]
     pub fn name(&self) -> &str {
-        self.open.as_ref().map_or("", |(name, _)| name)
+        self.open.as_ref().map_or("", |(_, name, _)| name)
     }
 
     /// Reads the next record into `record`, or opens the next file.
@@ -135,26 +170,41 @@ impl Files {
     ///
     /// The file cannot be read; the records before are what it was read for.
     pub fn step(&mut self, record: &mut Record) -> Result<Step, Error> {
-        if let Some((name, frames)) = &mut self.open {
+        if let Some((path, name, frames)) = &mut self.open {
             let step = frames.next(record);
             match step.map_err(|source| Error::Read { file: name.clone(), source })? {
                 Some(Ok(())) => return Ok(Step::Record),
                 Some(Err(fault)) => return Ok(Step::Fault(fault)),
-                None => {}
+                None => {
+                    self.done.insert(path.clone(), frames.used());
+                }
             }
         }
-        let Some(path) = self.left.pop() else { return Ok(Step::End) };
-        let file = File::open(&path).map_err(|source| read_error(&path, source))?;
+        let Some(path) = self.left.pop() else {
+            self.open = None;
+            return Ok(Step::End);
+        };
+        let frames = self.frames(&path, 0)?;
+        self.open = Some((path.clone(), self.short_name(&path), frames));
+        Ok(Step::Opened)
+    }
+
+    /// The records of the file at `path` from the byte `start` on.
+    fn frames(
+        &self,
+        path: &Path,
+        start: u64,
+    ) -> Result<Frames<Box<dyn io::BufRead + Send>>, Error> {
+        let mut file = File::open(path).map_err(|source| read_error(path, source))?;
+        file.seek(SeekFrom::Start(start)).map_err(|source| read_error(path, source))?;
         let file = Counted { file, progress: self.progress.clone() };
         let file = BufReader::with_capacity(BUFFER_BYTES, file);
-        let from: Box<dyn io::BufRead + Send> = match path.extension() {
-            Some(ending) if ending.eq_ignore_ascii_case("gz") => {
-                Box::new(BufReader::with_capacity(BUFFER_BYTES, MultiGzDecoder::new(file)))
-            }
-            _ => Box::new(file),
+        let from: Box<dyn io::BufRead + Send> = match zipped(path) {
+            true => Box::new(BufReader::with_capacity(BUFFER_BYTES, MultiGzDecoder::new(file))),
+            false => Box::new(file),
         };
-        self.open = Some((self.short_name(&path), Frames::new(from, self.split)));
-        Ok(Step::Opened)
+        let frames = Frames::new(from, self.split);
+        Ok(if self.follow && !zipped(path) { frames.leave_torn() } else { frames })
     }
 
     /// The name of `path` in messages.
@@ -162,6 +212,36 @@ impl Files {
         let short = self.roots.iter().find_map(|root| path.strip_prefix(root).ok());
         short.unwrap_or(path).display().to_string()
     }
+}
+
+/// The files that match one of `patterns`, each once, in the order of their names.
+fn matching(patterns: &[String]) -> Result<Vec<PathBuf>, Error> {
+    let mut left = Vec::new();
+    for pattern in patterns {
+        let matches = glob::glob(pattern)
+            .map_err(|source| Error::Pattern { pattern: pattern.clone(), source })?;
+        let before = left.len();
+        for path in matches {
+            let path = path.map_err(|error| Error::Read {
+                file: error.path().display().to_string(),
+                source: error.into(),
+            })?;
+            if !path.is_dir() {
+                left.push(path);
+            }
+        }
+        if left.len() == before {
+            return Err(Error::NoFile(pattern.clone()));
+        }
+    }
+    left.sort_unstable();
+    left.dedup();
+    Ok(left)
+}
+
+/// Whether the name of a file says that it is zipped.
+fn zipped(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("gz"))
 }
 
 /// The error of a file that cannot be read.

@@ -58,6 +58,10 @@ pub(super) struct Frames<R> {
     fields: Vec<u8>,
     /// How many lines have been used.
     lines: u64,
+    /// How many bytes have been used.
+    used: u64,
+    /// Whether a last line without a line break is left for later: it may still be written.
+    whole: bool,
     /// The parser of quoted fields, which keeps no more than its state.
     parser: csv_core::Reader,
 }
@@ -68,6 +72,17 @@ enum Got {
     Line,
     TooLong,
     End,
+}
+
+/// What became of an open quote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Closing {
+    /// It was closed, or there was none.
+    Closed,
+    /// It never was.
+    Open,
+    /// It may still be.
+    Torn,
 }
 
 impl<R: BufRead> Frames<R> {
@@ -85,11 +100,36 @@ impl<R: BufRead> Frames<R> {
             bytes: Vec::new(),
             fields: Vec::new(),
             lines: 0,
+            used: 0,
+            whole: false,
             parser: csv_core::ReaderBuilder::new()
                 .delimiter(delimiter)
                 .terminator(csv_core::Terminator::Any(b'\n'))
                 .build(),
         }
+    }
+
+    /// Leaves a last line without a line break, and a record that the end cuts off, for later.
+    pub(super) fn leave_torn(mut self) -> Frames<R> {
+        self.whole = true;
+        self
+    }
+
+    /// The same records, of a stream that begins where `lines` lines of `used` bytes have been
+    /// used before.
+    pub(super) fn resumed(mut self, (used, lines): (u64, u64)) -> Frames<R> {
+        (self.used, self.lines) = (used, lines);
+        self
+    }
+
+    /// At the end: how many bytes and lines have been used, and how many bytes were there.
+    pub(super) fn used(&self) -> (u64, u64, u64) {
+        (self.used, self.lines, self.used + u64::try_from(self.bytes.len()).unwrap_or(0))
+    }
+
+    /// Notes that the bytes at hand have been used.
+    fn use_bytes(&mut self) {
+        self.used += u64::try_from(self.bytes.len()).unwrap_or(0);
     }
 
     /// Reads the next record into `record`; blank lines are passed over.
@@ -103,25 +143,36 @@ impl<R: BufRead> Frames<R> {
             let got = self.line()?;
             if self.lines == 1 && self.bytes.starts_with(BYTE_ORDER_MARK) {
                 self.bytes.drain(..BYTE_ORDER_MARK.len());
+                self.used += 3;
             }
             record.line = self.lines;
             match got {
                 Got::End => return Ok(None),
                 Got::TooLong => {
                     if self.bytes.last() != Some(&b'\n') {
-                        self.from.skip_until(b'\n')?;
+                        let skipped = self.from.skip_until(b'\n')?;
+                        self.used += u64::try_from(skipped).unwrap_or(0);
                     }
+                    self.use_bytes();
                     return Ok(Some(Err(Fault::TooLong)));
                 }
-                Got::Line if content(&self.bytes).iter().all(u8::is_ascii_whitespace) => {}
+                Got::Line if content(&self.bytes).iter().all(u8::is_ascii_whitespace) => {
+                    self.use_bytes();
+                }
                 Got::Line => break,
             }
         }
-        if let Split::Quoted(delimiter) = self.split
-            && !self.close_quotes(delimiter)?
-        {
-            return Ok(Some(Err(Fault::OpenQuote)));
+        if let Split::Quoted(delimiter) = self.split {
+            match self.close_quotes(delimiter)? {
+                Closing::Closed => {}
+                Closing::Open => {
+                    self.use_bytes();
+                    return Ok(Some(Err(Fault::OpenQuote)));
+                }
+                Closing::Torn => return Ok(None),
+            }
         }
+        self.use_bytes();
         Ok(Some(self.split(record)))
     }
 
@@ -142,17 +193,19 @@ impl<R: BufRead> Frames<R> {
         let room = u64::try_from(RECORD_BYTES_MAX + 1).unwrap_or(u64::MAX);
         (&mut self.from).take(room).read_until(b'\n', &mut self.bytes)?;
         let line = self.bytes.get(start..).unwrap_or_default();
-        if line.is_empty() {
+        if line.is_empty()
+            || (self.whole && line.len() <= RECORD_BYTES_MAX && !line.ends_with(b"\n"))
+        {
             return Ok(Got::End);
         }
         self.lines += 1;
         Ok(if line.len() <= RECORD_BYTES_MAX { Got::Line } else { Got::TooLong })
     }
 
-    /// Appends lines while a quote is open; says whether it was closed.
+    /// Appends lines while a quote is open; says what became of it.
     ///
     /// If it was not, the first line alone is used, and the others are read again.
-    fn close_quotes(&mut self, delimiter: u8) -> io::Result<bool> {
+    fn close_quotes(&mut self, delimiter: u8) -> io::Result<Closing> {
         let mut state = Quotes::Start;
         let mut scanned = 0;
         let first = self.bytes.len();
@@ -160,17 +213,25 @@ impl<R: BufRead> Frames<R> {
         loop {
             let fresh = self.bytes.get(scanned..).unwrap_or_default();
             if scanned == 0 && !fresh.contains(&b'"') {
-                return Ok(true);
+                return Ok(Closing::Closed);
             }
             state = fresh.iter().fold(state, |state, byte| state.after(*byte, delimiter));
             scanned = self.bytes.len();
             if state != Quotes::Inside {
-                return Ok(true);
+                return Ok(Closing::Closed);
             }
             let lines = self.lines - line + 1;
-            if RECORD_BYTES_MAX < scanned || RECORD_LINES_MAX <= lines || self.line()? != Got::Line
-            {
+            if RECORD_BYTES_MAX < scanned || RECORD_LINES_MAX <= lines {
                 break;
+            }
+            match self.line()? {
+                Got::Line => {}
+                Got::End if self.whole => {
+                    // The lines before are read again when there is more.
+                    self.lines = line - 1;
+                    return Ok(Closing::Torn);
+                }
+                Got::End | Got::TooLong => break,
             }
         }
         let mut ahead = self.bytes.split_off(first);
@@ -178,7 +239,7 @@ impl<R: BufRead> Frames<R> {
         self.ahead = ahead;
         self.ahead_used = 0;
         self.lines = line;
-        Ok(false)
+        Ok(Closing::Open)
     }
 
     /// Splits `bytes` into the fields of `record`.

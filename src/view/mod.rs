@@ -39,7 +39,8 @@ impl<K: Datum, V: Datum> Table<K, V> {
     ///
     /// # Panics
     ///
-    /// If a key would have two values, or a row leaves that is not there: the view's dataflow is wrong.
+    /// If a key would have two values, or a row leaves that is not there: the view's dataflow is
+    /// wrong.
     pub fn apply(&mut self, tick: Tick, updates: Vec<((K, V), Diff)>) {
         self.updates += u64::try_from(updates.len()).unwrap_or(0);
         if let Some(changes) = &mut self.changes {
@@ -50,6 +51,8 @@ impl<K: Datum, V: Datum> Table<K, V> {
         if self.rows.is_empty() {
             // Sorted already: built in one pass.
             let rows = updates.len();
+            let coming = updates.iter().all(|(_, diff)| *diff == 1);
+            assert!(coming, "only a row that is there leaves");
             self.rows = updates.into_iter().map(|(row, _)| row).collect();
             assert_eq!(self.rows.len(), rows, "at most one value per key");
             return;
@@ -211,13 +214,16 @@ pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// What a store holds of each view.
+type ByName<T> = Arc<Mutex<BTreeMap<&'static str, T>>>;
+
 /// All views.
 ///
 /// Between two ticks it is one consistent state; the driver is asked for nothing while a tick runs.
 #[derive(Clone, Default)]
 pub struct Store {
-    views: Arc<Mutex<BTreeMap<&'static str, Box<dyn AnyView>>>>,
-    pairs: Arc<Mutex<BTreeMap<&'static str, Vec<Arc<Mutex<Pairs>>>>>>,
+    views: ByName<Box<dyn AnyView>>,
+    pairs: ByName<Vec<Arc<Mutex<Pairs>>>>,
     /// Whether changes are kept, for replays and tests.
     recording: bool,
 }

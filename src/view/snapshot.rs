@@ -1,8 +1,8 @@
 //! Snapshot: all views at one tick, as files that any tool reads.
 //!
-//! One CSV file a view, sorted by key, and `manifest.json` with the tick, and of each file its rows,
-//! columns and SHA-256. The files are written into a folder beside and moved into place as a whole,
-//! so a reader sees the snapshot before or the one after.
+//! One CSV file a view, sorted by key, and `manifest.json` with the tick, and of each file its
+//! rows, columns and SHA-256. The files are written into a folder beside and moved into place as a
+//! whole, so a reader sees the snapshot before or the one after.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -55,8 +55,29 @@ pub struct Manifest {
     pub format: u32,
     /// The tick that all views show.
     pub tick: u64,
+    /// What a reader has to know of the shop.
+    pub shop: About,
     /// The views.
     pub views: BTreeMap<String, Entry>,
+}
+
+/// What a reader of a snapshot has to know of the shop.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct About {
+    /// Its name.
+    pub name: String,
+    /// The currency of all amounts.
+    pub currency: String,
+    /// Digits after the point of an amount.
+    pub decimals: u8,
+    /// What the numbers of a point are, in order.
+    pub features: Vec<String>,
+    /// How two items that occur together are scored.
+    pub score: String,
+    /// How many baskets they must share.
+    pub support_min: u64,
+    /// How many related items are shown.
+    pub top: usize,
 }
 
 /// What a snapshot holds of one view.
@@ -80,13 +101,19 @@ const FORMAT: u32 = 1;
 /// The name of the manifest's file.
 pub const MANIFEST: &str = "manifest.json";
 
-/// Writes all views of `store`, which show `tick`, to the folder `path`, in place of what a snapshot
-/// before left there.
+/// Writes all views of `store`, which show `tick`, to the folder `path`, in place of what a
+/// snapshot before left there.
 ///
 /// # Errors
 ///
 /// If a file cannot be written, or `path` is something other than a snapshot; nothing is replaced.
-pub fn write(store: &Store, names: &dyn Names, tick: Tick, path: &Path) -> Result<Manifest, Error> {
+pub fn write(
+    store: &Store,
+    names: &dyn Names,
+    tick: Tick,
+    shop: &About,
+    path: &Path,
+) -> Result<Manifest, Error> {
     let failed = |path: &Path| {
         let path = path.to_path_buf();
         move |source| Error::Write { path, source }
@@ -103,7 +130,8 @@ pub fn write(store: &Store, names: &dyn Names, tick: Tick, path: &Path) -> Resul
         std::fs::remove_dir_all(&aside).map_err(failed(&aside))?;
     }
     std::fs::create_dir_all(&aside).map_err(failed(&aside))?;
-    let mut manifest = Manifest { format: FORMAT, tick: tick.0, views: BTreeMap::new() };
+    let (shop, views) = (shop.clone(), BTreeMap::new());
+    let mut manifest = Manifest { format: FORMAT, tick: tick.0, shop, views };
     for view in store.names().into_iter().filter(|name| !INTERNAL.contains(name)) {
         let entry = write_view(store, names, view, &aside)?;
         manifest.views.insert(view.to_string(), entry);

@@ -1,8 +1,8 @@
 //! Ingest: how do changes become ticks?
 //!
 //! It collects what the ledger makes of changes, adds a `day` event when an accepted event's day
-//! passes today, and begins the tick after a fit with its `model` event. An erasure is a tick of its
-//! own: it takes the events of the profile as all views show it at the tick before.
+//! passes today, and begins the tick after a fit with its `model` event. An erasure is a tick of
+//! its own: it takes the events of the profile as all views show it at the tick before.
 
 use std::num::NonZeroU64;
 use std::rc::Rc;

@@ -229,6 +229,7 @@ fn start(layout: &Layout, settings: Settings, store: Store, drive: Drive) -> Res
         worker: timely::WorkerConfig::default(),
     };
     let guards = timely::execute(config, move |worker| {
+        let _together = (1 < worker.peers()).then_some(Together);
         let moved = Rc::new(Cell::new(0));
         if counting {
             count(worker, &moved);
@@ -272,6 +273,18 @@ fn start(layout: &Layout, settings: Settings, store: Store, drive: Drive) -> Res
         worker.map_err(Error::Start)?;
     }
     Ok(())
+}
+
+/// Held by a worker that has peers: if it panics, its process ends, for they would wait for it for
+/// ever. What the panic said is on the standard error by then.
+struct Together;
+
+impl Drop for Together {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            std::process::abort();
+        }
+    }
 }
 
 /// Counts the updates that this worker's operators send each other.
