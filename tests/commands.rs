@@ -77,7 +77,7 @@ fn a_snapshot_is_the_same_at_any_number_of_workers_and_answers() {
 
     let person = said(&["show", "--snapshot", &one, "profile", "user:17850"]);
     for part in
-        ["known by     user:17850", "United Kingdom", "34 orders for 5,391.210 GBP", "segment"]
+        ["known by     user:17850", "United Kingdom", "34 orders for 5,391.21 GBP", "segment"]
     {
         assert!(person.contains(part), "{part} in:\n{person}");
     }
