@@ -323,8 +323,8 @@ fn next(done: &Done, snapshot: Option<&str>) -> String {
     };
     let rows: usize = manifest.views.values().map(|entry| entry.rows).sum();
     format!(
-        "{path} holds {} of {} views at tick {}; `affluent show --snapshot {path} item CODE` answers \
-         from it.",
+        "{path} holds {} of {} views at tick {}; `affluent show --snapshot {path} item CODE` \
+         answers from it.",
         text::many(rows, "row", "rows"),
         manifest.views.len(),
         manifest.tick,
