@@ -168,8 +168,6 @@ pub enum ModelKind {
     Fit,
     /// The fit is a function of the cells at [`Model::tick`] alone.
     FreshFit,
-    /// A decayed update of the model before: it depends on history.
-    Streaming,
 }
 
 /// A trained segmentation: an input like any other event, because training is not incremental.
@@ -181,8 +179,6 @@ pub struct Model {
     pub kind: ModelKind,
     /// The middle of each segment; the place in this list is the segment's number.
     pub centroids: Vec<Point>,
-    /// The weight of each segment when it was fitted, for the streaming kind.
-    pub weights: Vec<u64>,
 }
 
 /// Why a record was refused, and where it stood.

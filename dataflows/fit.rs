@@ -86,7 +86,7 @@ pub fn fit(
     };
     let centroids = numbered(chosen.centroids, reference.map(|model| model.centroids.as_slice()));
     let kind = if guide.is_some() { ModelKind::Fit } else { ModelKind::FreshFit };
-    Some(Model { tick, kind, centroids, weights: Vec::new() })
+    Some(Model { tick, kind, centroids })
 }
 
 /// The middle and the weight of a cell.
@@ -244,7 +244,7 @@ mod tests {
         let settings = settings(SegmentCount::Fixed(3));
         let point = |x| [x, 0, 0, 0, 0, 0, 0, 0];
         let centroids = [9100, 4900, 100].map(point).to_vec();
-        let before = Model { tick: 1, kind: ModelKind::Fit, centroids, weights: vec![] };
+        let before = Model { tick: 1, kind: ModelKind::Fit, centroids };
         let cells = cells(&[0, 10, 20, 5000, 5010, 9000, 9020]);
         for fresh in [false, true] {
             let model = fit(&cells, Some(&before), fresh, &settings, 2).unwrap();

@@ -33,9 +33,10 @@ use differential_dataflow::trace::implementations::ValSpine;
 use serde::{Deserialize, Serialize};
 
 use crate::event::{Action, Event, Identifier, Kind, Place, ProfileId, Who};
-use crate::operator::{Bag, Index, by_tick};
+use crate::operator::{Bag, Index, by_tick, by_tick_unsorted};
 use crate::settings::Settings;
 use crate::show;
+use crate::slab::Slab;
 use crate::tick::Tick;
 use crate::view::{Diff, Facts, Rows, View};
 
@@ -94,13 +95,18 @@ pub struct Identity<'s> {
     pub events: Rows<'s, Who, ProfileId>,
 }
 
-/// Maintains [`IDENTITY`] and [`CONFLICTS`] from events.
+/// Maintains [`IDENTITY`] and [`CONFLICTS`] from events, of which the operators' decisions are
+/// among the `rare`.
 ///
 /// Cost: per event, one search among the events with the same set of identifiers; where the first
 /// of them changes, one walk through the raw component of those identifiers.
-pub fn identity<'s>(events: Facts<'s, Rc<Event>>, settings: &Rc<Settings>) -> Identity<'s> {
+pub fn identity<'s>(
+    events: Facts<'s, Rc<Event>>,
+    rare: Facts<'s, Rc<Event>>,
+    settings: &Rc<Settings>,
+) -> Identity<'s> {
     let settings = Rc::clone(settings);
-    let decisions = events.clone().flat_map(|event| match event.action {
+    let decisions = rare.flat_map(|event| match event.action {
         Action::Link(a, b) => Some(Claim::Link(Pair(a.min(b), a.max(b)), event.place())),
         Action::Unlink(a, b) if a != b => Some(Claim::Unlink(Pair(a.min(b), a.max(b)))),
         _ => None,
@@ -186,30 +192,99 @@ impl Hash for Group {
     }
 }
 
+/// The identifiers of an event, without an allocation where they are few.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+enum Ids {
+    /// As many of these as the number says.
+    Few(u8, [Identifier; 3]),
+    Many(Box<[Identifier]>),
+}
+
+impl Ids {
+    fn of(ids: &[Identifier]) -> Ids {
+        let mut few = [Identifier::default(); 3];
+        match (u8::try_from(ids.len()), few.get_mut(..ids.len())) {
+            (Ok(len), Some(places)) => {
+                places.copy_from_slice(ids);
+                Ids::Few(len, few)
+            }
+            _ => Ids::Many(ids.into()),
+        }
+    }
+
+    fn as_slice(&self) -> &[Identifier] {
+        match self {
+            Ids::Few(len, few) => &few[..usize::from(*len)],
+            Ids::Many(many) => many,
+        }
+    }
+}
+
+/// An event with a set of identifiers, and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+struct Sight {
+    who: Who,
+    place: Place,
+    ids: Ids,
+}
+
+/// The sights of one set of identifiers.
+#[derive(Debug, Default)]
+struct Sights {
+    places: Bag<Place>,
+    /// The round in which they changed last.
+    round: u64,
+}
+
 /// The least place at which each set of identifiers was seen.
+///
+/// It sees every event, so it neither sorts nor allocates for one.
 fn first_seen<'s>(events: Facts<'s, Rc<Event>>) -> Rows<'s, Group, Place> {
     let sights = events.flat_map(|event| {
-        let who = event.key()?;
-        Some((Group { who, ids: event.who.clone() }, event.place()))
+        let (who, place) = (event.key()?, event.place());
+        Some(Sight { who, place, ids: Ids::of(&event.who) })
     });
-    let mut seen: Index<Who, Bag<Place>> = Index::default();
-    by_tick(
+    let mut number: Index<Who, u32> = Index::default();
+    let mut seen: Slab<Sights> = Slab::default();
+    let mut touched: Vec<(usize, u32, Option<Place>)> = Vec::new();
+    let mut round = 0;
+    by_tick_unsorted(
         sights,
         "first seen",
-        |(group, _)| group.who.0,
+        |sight| sight.who.0,
         move |_, updates, changes| {
-            for updates in updates.chunk_by(|((a, _), _), ((b, _), _)| a == b) {
-                let group = &updates[0].0.0;
-                let places = seen.entry(&group.who);
-                let old = places.first().copied();
-                places.apply(crate::operator::values(updates));
-                let new = places.first().copied();
-                if new.is_none() {
-                    seen.remove(&group.who);
+            round += 1;
+            // What comes goes first, so that nothing leaves before it came.
+            for coming in [true, false] {
+                for (at, (Sight { who, place, .. }, diff)) in updates.iter().enumerate() {
+                    if (0 < *diff) != coming {
+                        continue;
+                    }
+                    let known = number.get(who).copied();
+                    let own = known.unwrap_or_else(|| {
+                        let new = seen.insert(Sights::default());
+                        number.insert(*who, new);
+                        new
+                    });
+                    let sights = &mut seen[own];
+                    if sights.round != round {
+                        sights.round = round;
+                        touched.push((at, own, sights.places.first().copied()));
+                    }
+                    sights.places.change(*place, *diff);
                 }
+            }
+            for (at, own, old) in touched.drain(..) {
+                let Sight { who, ids, .. } = &updates[at].0;
+                let new = seen[own].places.first().copied();
+                if new.is_none() {
+                    number.remove(who);
+                    seen.remove(own);
+                }
+                let group = || Group { who: *who, ids: ids.as_slice().into() };
                 if old != new {
-                    changes.extend(old.map(|old| ((group.clone(), old), -1)));
-                    changes.extend(new.map(|new| ((group.clone(), new), 1)));
+                    changes.extend(old.map(|old| ((group(), old), -1)));
+                    changes.extend(new.map(|new| ((group(), new), 1)));
                 }
             }
         },

@@ -93,17 +93,18 @@ pub fn personalize<'s>(
     out: &mut impl Publish<'s>,
 ) {
     let keeps = |names: &[&str]| names.iter().any(|name| settings.keeps(name));
-    let today = day::today(events.clone());
+    let rare = events.clone().filter(|event| is_rare(&event.action));
+    let today = day::today(rare.clone());
     out.publish(TODAY, today.clone());
-    out.publish(REJECTS, reject::rejects(events.clone()));
-    out.publish(ITEMS, item::items(events.clone()));
+    out.publish(REJECTS, reject::rejects(rare.clone()));
+    out.publish(ITEMS, item::items(rare.clone()));
     if keeps(&[POPULAR.name]) {
         out.publish(POPULAR, popular::popular(events.clone(), today.clone(), settings));
     }
     let (mut items, mut counted) = (Vec::new(), Vec::new());
     if keeps(&[BOUGHT_TOGETHER.name]) {
-        let baskets = order_baskets(events.clone());
-        let bought = related(baskets, Purpose::Orders, settings.basket_items_max);
+        let baskets = order_baskets(rare.clone());
+        let bought = related(baskets, Purpose::Orders, false, settings.basket_items_max);
         out.pairs(BOUGHT_TOGETHER, [Role::Bought; 2], bought.together, bought.items.clone());
         items.push(bought.items);
         counted.push(bought.baskets);
@@ -111,16 +112,17 @@ pub fn personalize<'s>(
     let seen = keeps(&[VIEWED_TOGETHER.name, VIEWED_THEN_BOUGHT.name]);
     let mut found = None;
     if keeps(&OF_PROFILES) || (seen && settings.find_sessions) {
-        found = profiles(events.clone(), today, settings, out);
+        found = profiles(events.clone(), rare, today, settings, out);
     }
     if seen {
+        let directed = keeps(&[VIEWED_THEN_BOUGHT.name]);
         let baskets = named_baskets(events.clone()).concatenate(found);
-        let seen = related(baskets, Purpose::Sessions, settings.basket_items_max);
+        let seen = related(baskets, Purpose::Sessions, directed, settings.basket_items_max);
         let then = [Role::ViewedBefore, Role::BoughtAfter];
         if keeps(&[VIEWED_TOGETHER.name]) {
             out.pairs(VIEWED_TOGETHER, [Role::Viewed; 2], seen.together, seen.items.clone());
         }
-        if keeps(&[VIEWED_THEN_BOUGHT.name]) {
+        if directed {
             out.pairs(VIEWED_THEN_BOUGHT, then, seen.then, seen.items.clone());
         }
         items.push(seen.items);
@@ -133,32 +135,49 @@ pub fn personalize<'s>(
     out.tally(BASKETS, concatenate(scope, counted));
 }
 
+/// Whether an action is none of those that nearly all events are.
+///
+/// What reads none of those is given the rest, so that a view costs one look and not ten.
+fn is_rare(action: &Action) -> bool {
+    use Action::{AddToCart, Identify, Page, RemoveFromCart, Search, View};
+    !matches!(
+        action,
+        View(_) | AddToCart(_) | RemoveFromCart(_) | Search(_) | Page(_) | Identify(_)
+    )
+}
+
 /// The part of the registry that needs identity; gives the baskets of the sessions it found.
 fn profiles<'s>(
     events: Facts<'s, Rc<Event>>,
+    rare: Facts<'s, Rc<Event>>,
     today: Rows<'s, (), Day>,
     settings: &Rc<Settings>,
     out: &mut impl Publish<'s>,
 ) -> Option<Facts<'s, (u64, related::Touched)>> {
     let keeps = |names: &[&str]| names.iter().any(|name| settings.keeps(name));
     let wanted = &settings.segments.features;
-    let identity = identity::identity(events.clone(), settings);
-    let owners = identity.events.clone().arrange_by_key_named("owners");
-    out.publish(OWNERS, identity.events.map(|(who, profile)| (identity::Owned(profile, who), ())));
+    let identity = identity::identity(events.clone(), rare.clone(), settings);
+    out.publish(
+        OWNERS,
+        identity.events.clone().map(|(who, profile)| (identity::Owned(profile, who), ())),
+    );
     out.publish(IDENTITY, identity.profiles.clone());
     if keeps(&[CONFLICTS.name]) {
         out.publish(CONFLICTS, identity.conflicts);
     }
     let segmented = keeps(&[FEATURES.name, CELLS.name, SEGMENTS.name, CENTROIDS.name, SPREAD.name]);
     let bought = segmented || keeps(&[RFM.name]);
-    let orders =
-        (bought || keeps(&[PROFILES.name])).then(|| order::orders(events.clone(), settings));
+    let browsing = wanted.iter().any(|of| matches!(of, Feature::Depth | Feature::SessionTime));
+    let all_sessions = (segmented && browsing) || keeps(&[SESSIONS.name, DWELL.name]);
+    if !(bought || all_sessions || settings.find_sessions || keeps(&[PROFILES.name])) {
+        return None;
+    }
+    let owners = identity.events.arrange_by_key_named("owners");
+    let orders = (bought || keeps(&[PROFILES.name])).then(|| order::orders(rare.clone(), settings));
     if let Some(orders) = orders.clone().filter(|_| keeps(&[PROFILES.name])) {
         let known = (events.clone(), orders, identity.profiles, owners.clone());
         out.publish(PROFILES, profile::profiles(known.0, known.1, known.2, known.3));
     }
-    let browsing = wanted.iter().any(|of| matches!(of, Feature::Depth | Feature::SessionTime));
-    let all_sessions = browsing || keeps(&[SESSIONS.name, DWELL.name]);
     let sessions = (all_sessions || settings.find_sessions)
         .then(|| session::sessions(events.clone(), owners.clone(), settings, all_sessions));
     let (rows, found) = match sessions {
@@ -180,13 +199,13 @@ fn profiles<'s>(
         }
         if segmented {
             let categories = wanted.contains(&Feature::Breadth).then(|| {
-                feature::categories(events.clone(), item::items(events.clone()), owners.clone())
+                feature::categories(rare.clone(), item::items(rare.clone()), owners.clone())
             });
             let rows = rows.filter(|_| browsing);
             let features = feature::features(bought, today, rows, categories, settings);
             out.publish(FEATURES, features.clone());
             out.publish(CELLS, segment::cells(features.clone(), settings));
-            let segments = segment::segments(events, features, owners, settings);
+            let segments = segment::segments(events, rare, features, owners, settings);
             out.publish(SEGMENTS, segments.rows);
             out.publish(CENTROIDS, segments.centroids);
             out.publish(SPREAD, segments.spread);

@@ -342,6 +342,10 @@ impl<V: Clone + Ord + std::fmt::Debug> Bag<V> {
             }
         }
         for _ in 0..diff {
+            if self.0.len() == self.0.capacity() {
+                // Most bags are small and never grow again: room is not doubled.
+                self.0.reserve_exact(1 + self.0.len() / 4);
+            }
             self.0.insert(place, value.clone());
         }
     }
@@ -365,6 +369,7 @@ impl<V: Clone + Ord + std::fmt::Debug> Bag<V> {
             }
         }
         merged.extend(old);
+        merged.shrink_to(merged.len() + merged.len() / 4);
         self.0 = merged;
     }
 

@@ -17,12 +17,14 @@
 
 use std::rc::Rc;
 
+use differential_dataflow::AsCollection;
 use serde::{Deserialize, Serialize};
+use timely::dataflow::operators::vec::Partition;
 
 use crate::event::{Action, Event, Item};
 use crate::operator::{Index, by_tick, values};
 use crate::show;
-use crate::view::{Diff, Facts, View};
+use crate::view::{Diff, Facts, Update, View};
 
 pub use crate::view::{Items, Role, RoleItem};
 pub use batch::{
@@ -130,25 +132,36 @@ pub fn order_baskets<'s>(events: Facts<'s, Rc<Event>>) -> Facts<'s, (u64, Touche
 #[must_use]
 pub fn named_baskets<'s>(events: Facts<'s, Rc<Event>>) -> Facts<'s, (u64, Touched)> {
     events.flat_map(|event| {
-        let session = event.context.session.map(|session| session.0.get());
-        let (one, many) = match &event.action {
-            Action::View(item) | Action::AddToCart(item) => (Some(Touched::viewed(*item)), &[][..]),
-            Action::Order { lines, .. } => (None, lines.as_slice()),
-            _ => (None, &[][..]),
+        let touches = match &event.action {
+            Action::View(_) | Action::AddToCart(_) => 1,
+            Action::Order { lines, .. } => lines.len(),
+            _ => 0,
         };
-        let many = many.iter().filter(|line| 0 < line.quantity);
-        let touched = one.into_iter().chain(many.map(|line| Touched::bought(line.item)));
-        let touched = session.into_iter().zip([touched]);
-        touched.flat_map(|(session, all)| all.map(move |one| (session, one))).collect::<Vec<_>>()
+        let session = event.context.session.map(|session| session.0.get());
+        let touched = (0..touches).filter_map(move |number| touched(&event, number));
+        session.into_iter().flat_map(move |session| touched.clone().map(move |one| (session, one)))
     })
 }
 
-/// Counts what is together in `baskets`.
+/// What an event touches with its `number`-th line.
+fn touched(event: &Event, number: usize) -> Option<Touched> {
+    match &event.action {
+        Action::View(item) | Action::AddToCart(item) => Some(Touched::viewed(*item)),
+        Action::Order { lines, .. } => lines
+            .get(number)
+            .filter(|line| 0 < line.quantity)
+            .map(|line| Touched::bought(line.item)),
+        _ => None,
+    }
+}
+
+/// Counts what is together in `baskets`, and where `directed`, what was ordered after what.
 ///
 /// Cost: per item that comes to or leaves a basket, one update for each item it is there with.
 pub fn related<'s>(
     baskets: Facts<'s, (u64, Touched)>,
     purpose: Purpose,
+    directed: bool,
     basket_items_max: usize,
 ) -> Related<'s> {
     let mut states: Index<u64, Vec<Entry>> = Index::default();
@@ -162,30 +175,44 @@ pub fn related<'s>(
             let new = counted(state, basket_items_max);
             if state.is_empty() {
                 states.remove(basket);
+            } else {
+                state.shrink_to(state.len() + state.len() / 4);
             }
             if old != new {
                 together(purpose, &old, &new, changes);
-                if purpose == Purpose::Sessions && old.iter().chain(&new).any(|item| item.bought) {
+                if directed && old.iter().chain(&new).any(|item| item.bought) {
                     then(&old, -1, changes);
                     then(&new, 1, changes);
                 }
             }
         }
     });
+    // Pairs are by far the most: nothing is copied for those who do not want it.
+    let route = |(found, tick, diff): Update<Found>| {
+        let part = match found {
+            Found::Together(_) => 0,
+            Found::Then(_) => 1,
+            Found::Item(_) => 2,
+            Found::Basket(_) => 3,
+        };
+        (part, (found, tick, diff))
+    };
+    let mut parts = found.inner.partition(4, route).into_iter().map(AsCollection::as_collection);
+    let mut part = || parts.next().expect("as many parts as were asked for");
     Related {
-        together: found.clone().flat_map(|found| match found {
+        together: part().flat_map(|found| match found {
             Found::Together(items) => Some(items),
             _ => None,
         }),
-        then: found.clone().flat_map(|found| match found {
+        then: part().flat_map(|found| match found {
             Found::Then(items) => Some(items),
             _ => None,
         }),
-        items: found.clone().flat_map(|found| match found {
+        items: part().flat_map(|found| match found {
             Found::Item(item) => Some(item),
             _ => None,
         }),
-        baskets: found.flat_map(|found| match found {
+        baskets: part().flat_map(|found| match found {
             Found::Basket(basket) => Some(basket),
             _ => None,
         }),

@@ -124,17 +124,19 @@ pub fn cells<'s>(
     fold(points, "cells", add, |_, sum| (0 < sum.profiles).then_some(*sum))
 }
 
-/// Maintains [`SEGMENTS`], [`CENTROIDS`] and [`SPREAD`] from features and the models among events.
+/// Maintains [`SEGMENTS`], [`CENTROIDS`] and [`SPREAD`] from features and the models among the `rare`
+/// events.
 ///
 /// Cost: per changed point, one pass over the centroids; when a model comes, one pass over all
 /// profiles, and an update for each whose segment changes.
 pub fn segments<'s>(
     events: Facts<'s, Rc<Event>>,
+    rare: Facts<'s, Rc<Event>>,
     features: Rows<'s, ProfileId, Features>,
     owners: Owners<'s>,
     settings: &Settings,
 ) -> Segments<'s> {
-    let models = events.clone().flat_map(|event| match &event.action {
+    let models = rare.flat_map(|event| match &event.action {
         Action::Model(model) if !model.centroids.is_empty() => {
             Some((model.tick, event.id, event.at, model.clone()))
         }

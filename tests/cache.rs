@@ -45,10 +45,13 @@ fn attributes() -> impl Strategy<Value = Attributes> {
 }
 
 fn model() -> impl Strategy<Value = Model> {
-    let kind = prop::sample::select(&[ModelKind::Fit, ModelKind::FreshFit, ModelKind::Streaming]);
+    let kind = prop::sample::select(&[ModelKind::Fit, ModelKind::FreshFit]);
     let centroids = prop::collection::vec(any::<[i32; 8]>(), 0..4);
-    (any::<u64>(), kind, centroids, any::<Vec<u64>>())
-        .prop_map(|(tick, kind, centroids, weights)| Model { tick, kind, centroids, weights })
+    (any::<u64>(), kind, centroids).prop_map(|(tick, kind, centroids)| Model {
+        tick,
+        kind,
+        centroids,
+    })
 }
 
 fn action() -> impl Strategy<Value = Action> {

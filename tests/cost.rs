@@ -72,7 +72,7 @@ fn feed(ingest: &mut Ingest, (op, key, event): Change) {
 fn model() -> (u128, Event) {
     let centroid = |x: i32| [x * 2000, x * 500, 10_000 + x * 1000, 8000 + x * 2000, 0, 0, 0, 0];
     let centroids = (0..5).map(centroid).collect();
-    let model = Model { tick: 1, kind: ModelKind::Fit, centroids, weights: Vec::new() };
+    let model = Model { tick: 1, kind: ModelKind::Fit, centroids };
     let (at, source) = (EventTime(0), affluent::worker::ingest::ENGINE);
     let (action, context) = (Action::Model(model), Context::default());
     (u128::MAX, Event { at, id: EventId(u64::MAX), source, who: [].into(), action, context })

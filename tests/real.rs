@@ -16,6 +16,7 @@ use dataflows::{
 };
 
 /// Where the data are, if they are.
+#[expect(clippy::print_stdout, reason = "a test that is skipped says so")]
 fn data() -> Option<PathBuf> {
     let given = std::env::var_os("AFFLUENT_DATA").map(PathBuf::from);
     let beside = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
@@ -188,7 +189,6 @@ fn groceries_give_their_known_figures() {
 }
 
 #[test]
-#[expect(clippy::float_arithmetic, reason = "a judge in floats, for a fit in integers")]
 fn segments_are_nearly_as_tight_as_the_best_of_ten() {
     use linfa::traits::Fit;
     let Some(retail) = shop("online-retail", str::to_string) else { return };

@@ -135,5 +135,5 @@ fn listed(item: u64, category: u64) -> Action {
 fn model(tick: u64, middles: &[i32]) -> Action {
     let middle = |value: &i32| [*value, 0, 0, 0, 0, 0, 0, 0];
     let centroids = middles.iter().map(middle).collect();
-    Action::Model(Model { tick, kind: ModelKind::Fit, centroids, weights: Vec::new() })
+    Action::Model(Model { tick, kind: ModelKind::Fit, centroids })
 }

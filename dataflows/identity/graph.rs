@@ -64,6 +64,14 @@ struct Group {
     profile: Option<ProfileId>,
 }
 
+/// Takes numbers out, each once and in order.
+fn distinct(numbers: &mut Vec<u32>) -> Vec<u32> {
+    let mut numbers = std::mem::take(numbers);
+    numbers.sort_unstable();
+    numbers.dedup();
+    numbers
+}
+
 /// All identifiers with their claims.
 #[derive(Debug, Default)]
 pub(super) struct Graph {
@@ -79,8 +87,8 @@ pub(super) struct Graph {
     /// Counts the ticks.
     round: u64,
     /// What the tick touched.
-    dirty_nodes: BTreeSet<u32>,
-    dirty_groups: BTreeSet<u32>,
+    dirty_nodes: Vec<u32>,
+    dirty_groups: Vec<u32>,
     /// Nodes whose count of stronger partners moved.
     recounted: BTreeSet<u32>,
 }
@@ -105,10 +113,10 @@ impl Graph {
             }
         }
         self.settle_shared(settings);
-        for node in std::mem::take(&mut self.dirty_nodes) {
+        for node in distinct(&mut self.dirty_nodes) {
             self.settle_component(settings, node, out);
         }
-        for group in std::mem::take(&mut self.dirty_groups) {
+        for group in distinct(&mut self.dirty_groups) {
             self.settle_group(group, out);
         }
     }
@@ -126,10 +134,10 @@ impl Graph {
                 group
             });
             self.groups[group].first = Some(place);
-            self.dirty_groups.insert(group);
+            self.dirty_groups.push(group);
         } else if let Some(group) = self.group_of.get(&who).copied() {
             self.groups[group].first = None;
-            self.dirty_groups.insert(group);
+            self.dirty_groups.push(group);
         }
         let Some(group) = self.group_of.get(&who).copied() else { return };
         let nodes = self.groups[group].nodes.clone();
@@ -239,7 +247,7 @@ impl Graph {
         };
         if new != old {
             self.nodes[node].first_seen = new;
-            self.dirty_nodes.insert(node);
+            self.dirty_nodes.push(node);
         }
     }
 
@@ -252,7 +260,7 @@ impl Graph {
                 continue;
             }
             self.nodes[node].shared = now;
-            self.dirty_nodes.insert(node);
+            self.dirty_nodes.push(node);
             self.dirty_groups.extend(self.nodes[node].groups.as_slice());
             for edge in self.nodes[node].edges.as_slice() {
                 self.dirty_nodes.extend(self.edges[*edge].ends);

@@ -117,18 +117,17 @@ fn words(action: &Action) -> Vec<u64> {
     }
 }
 
-/// A model in words: the weights come last.
+/// A model in words: the centroids come last.
 fn words_of_model(model: &Model) -> Vec<u64> {
     let kind = match model.kind {
         ModelKind::Fit => 0,
         ModelKind::FreshFit => 1,
-        ModelKind::Streaming => 2,
     };
     let count = u64::try_from(model.centroids.len()).unwrap_or(u64::MAX);
     let places = model.centroids.iter().flatten();
     let places = places.map(|place| i64::from(*place).cast_unsigned());
     let head = [13, model.tick, kind, count].into_iter();
-    head.chain(places).chain(model.weights.iter().copied()).collect()
+    head.chain(places).collect()
 }
 
 /// The words of an action that have not been read.
@@ -201,7 +200,6 @@ impl Words<'_> {
         let kind = match self.next()? {
             0 => ModelKind::Fit,
             1 => ModelKind::FreshFit,
-            2 => ModelKind::Streaming,
             _ => return None,
         };
         let mut centroids = Vec::new();
@@ -212,7 +210,7 @@ impl Words<'_> {
             }
             centroids.push(point);
         }
-        Some(Model { tick, kind, centroids, weights: self.rest(Words::next)? })
+        Some(Model { tick, kind, centroids })
     }
 
     fn action(&mut self) -> Option<Action> {

@@ -4,20 +4,24 @@
 //! version of every event by its key and turns each verb into updates of the set of events: an
 //! identical repeat is a duplicate and changes nothing, another version replaces the one before.
 //!
-//! Events are kept packed: about 70 bytes an event with its index, growing with the events that
+//! Events are kept packed: 80 to 100 bytes an event with its index, growing with the events that
 //! hold. Events with the same identifiers are chained, which is how an erasure finds them.
 
 mod arena;
+mod codec;
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use dataflows::operator::Index;
-use dataflows::{Action, Context, Diff, Event, EventId, EventTime, Identifier, Who, Word, spread};
+use dataflows::{Action, Diff, Event, EventId, Identifier, Who, spread};
 use hashbrown::HashTable;
-use serde::{Deserialize, Serialize};
+use hashbrown::hash_table::Entry;
 
 use arena::Arena;
+use codec::Codec;
+
+/// An event that came to hold, or holds no longer.
+pub type Update = (Rc<Event>, Diff);
 
 /// The longest event that is taken, packed.
 pub const EVENT_BYTES_MAX: usize = 64 * 1024;
@@ -44,15 +48,6 @@ pub enum Outcome {
     TooLarge,
 }
 
-/// An event as it is kept.
-#[derive(Serialize, Deserialize)]
-struct Packed<A> {
-    at: EventTime,
-    source: Word,
-    action: A,
-    context: Context,
-}
-
 /// The current version of an event.
 #[derive(Clone, Copy, Debug)]
 struct Slot {
@@ -68,10 +63,11 @@ struct Slot {
     len: u32,
 }
 
-/// A set of identifiers.
-#[derive(Debug)]
+/// A set of identifiers: where they are in the list of all, and how many.
+#[derive(Clone, Copy, Debug)]
 struct Group {
-    ids: Box<[Identifier]>,
+    first: u32,
+    len: u32,
     /// The newest event with it.
     newest: u32,
 }
@@ -80,11 +76,15 @@ struct Group {
 #[derive(Debug, Default)]
 pub struct Ledger {
     arena: Arena,
+    codec: Codec,
     slots: Vec<Slot>,
     /// The slots by the low half of the key.
     index: HashTable<u32>,
     groups: Vec<Group>,
-    group_of: Index<Who, u32>,
+    /// The identifiers of the groups, one set after the other.
+    ids: Vec<Identifier>,
+    /// The groups by the first half of their key.
+    group_of: HashTable<u32>,
     /// How many slots hold no longer.
     dead: usize,
     /// How many rejects hold.
@@ -114,28 +114,26 @@ impl Ledger {
     }
 
     /// `event` holds from now on under `key`, and the refusal of its record does no longer.
-    pub fn put(&mut self, key: u128, event: Event, updates: &mut Vec<(Event, Diff)>) -> Outcome {
+    pub fn put(&mut self, key: u128, event: Event, updates: &mut Vec<Update>) -> Outcome {
         let reject = matches!(event.action, Action::Reject(_));
         if 0 < self.rejects && !reject {
             self.retract(Ledger::reject_key(key), updates);
         }
         let [high, low] = halves(key);
         debug_assert_eq!(event.id, EventId(low), "an event's id is the low half of its key");
-        let (group, known) = self.group(&event);
-        let Event { at, source, action, context, .. } = &event;
+        let group = self.group(&event);
         let mut bytes = std::mem::take(&mut self.scratch);
         bytes.clear();
-        let packed = Packed { at: *at, source: *source, action, context: *context };
-        let bytes = postcard::to_extend(&packed, bytes).unwrap_or_default();
+        self.codec.encode(&event, &mut bytes);
         let outcome = match self.find(low) {
-            _ if bytes.is_empty() || EVENT_BYTES_MAX < bytes.len() => Outcome::TooLarge,
+            _ if EVENT_BYTES_MAX < bytes.len() => Outcome::TooLarge,
             Some(number) if self.slot(number).high != high => Outcome::Collision,
             Some(number) => {
                 let slot = *self.slot(number);
                 if slot.group == group && self.arena.bytes(slot.place, slot.len) == bytes {
                     Outcome::Duplicate
                 } else {
-                    updates.extend(self.event(number).map(|old| (old, -1)));
+                    updates.extend(self.event(number).map(|old| (Rc::new(old), -1)));
                     self.drop_slot(number);
                     Outcome::Corrected
                 }
@@ -147,22 +145,28 @@ impl Ledger {
             if let Action::Link(a, b) | Action::Unlink(a, b) = event.action {
                 self.decisions.insert(key, [a, b]);
             }
-            let number = u32::try_from(self.slots.len()).expect("fewer than 2^32 versions");
             let place = self.arena.push(&bytes);
             let len = u32::try_from(bytes.len()).unwrap_or(0);
-            let before = known
-                .map_or(NONE, |group| std::mem::replace(&mut self.groups[group].newest, number));
-            self.slots.push(Slot { high, low, place, group, before, len });
-            let slots = &self.slots;
-            self.index.insert_unique(low, number, |number| slots[at_index(*number)].low);
-            updates.push((event, 1));
+            self.push(Slot { high, low, place, group, before: NONE, len });
+            updates.push((Rc::new(event), 1));
         }
         self.scratch = bytes;
         outcome
     }
 
+    /// Adds a slot, as the newest of its group.
+    fn push(&mut self, mut slot: Slot) {
+        let number = u32::try_from(self.slots.len()).expect("fewer than 2^32 versions");
+        if let Some(group) = self.groups.get_mut(at_index(slot.group)) {
+            slot.before = std::mem::replace(&mut group.newest, number);
+        }
+        self.slots.push(slot);
+        let slots = &self.slots;
+        self.index.insert_unique(slot.low, number, |number| slots[at_index(*number)].low);
+    }
+
     /// The event under `key` holds no longer.
-    pub fn retract(&mut self, key: u128, updates: &mut Vec<(Event, Diff)>) -> Outcome {
+    pub fn retract(&mut self, key: u128, updates: &mut Vec<Update>) -> Outcome {
         let [high, low] = halves(key);
         match self.find(low) {
             Some(number) if self.slot(number).high == high => {
@@ -170,7 +174,7 @@ impl Ledger {
                 self.rejects -= usize::from(
                     old.as_ref().is_some_and(|event| matches!(event.action, Action::Reject(_))),
                 );
-                updates.extend(old.map(|old| (old, -1)));
+                updates.extend(old.map(|old| (Rc::new(old), -1)));
                 self.drop_slot(number);
                 self.compact();
                 Outcome::Retracted
@@ -183,21 +187,24 @@ impl Ledger {
     pub fn erase(
         &mut self,
         groups: impl IntoIterator<Item = Who>,
-        updates: &mut Vec<(Event, Diff)>,
+        updates: &mut Vec<Update>,
     ) -> usize {
         let before = updates.len();
         for who in groups {
-            let Some(group) = self.group_of.remove(&who) else { continue };
-            let mut number = self.groups[at_index(group)].newest;
-            while number != NONE {
-                let slot = *self.slot(number);
+            let same = |group: &u32| Who::of(ids(&self.ids, &self.groups, *group)) == Some(who);
+            let Ok(entry) = self.group_of.find_entry(who.0, same) else { continue };
+            let (group, _) = entry.remove();
+            let Group { first, len, mut newest } = self.groups[at_index(group)];
+            while newest != NONE {
+                let slot = *self.slot(newest);
                 if 0 < slot.len {
-                    updates.extend(self.event(number).map(|old| (old, -1)));
-                    self.drop_slot(number);
+                    updates.extend(self.event(newest).map(|old| (Rc::new(old), -1)));
+                    self.drop_slot(newest);
                 }
-                number = slot.before;
+                newest = slot.before;
             }
-            self.groups[at_index(group)] = Group { ids: Box::default(), newest: NONE };
+            self.ids[at_index(first)..][..at_index(len)].fill(Identifier::default());
+            self.groups[at_index(group)].newest = NONE;
         }
         self.compact();
         updates.len() - before
@@ -215,8 +222,8 @@ impl Ledger {
     #[must_use]
     pub fn bytes(&self) -> usize {
         let slots = self.slots.capacity() * size_of::<Slot>();
-        let groups = self.groups.capacity() * size_of::<Group>() + self.group_of.len() * 40;
-        let ids: usize = self.groups.iter().map(|group| size_of_val(&*group.ids)).sum();
+        let groups = self.groups.capacity() * size_of::<Group>() + self.group_of.allocation_size();
+        let ids = self.ids.capacity() * size_of::<Identifier>();
         self.arena.capacity() + slots + self.index.allocation_size() + groups + ids
     }
 
@@ -228,33 +235,35 @@ impl Ledger {
         self.index.find(low, |number| self.slot(*number).low == low).copied()
     }
 
-    /// The number of an event's identifiers, and its place in the list of those that have any.
-    fn group(&mut self, event: &Event) -> (u32, Option<usize>) {
-        let Some(who) = event.key() else { return (NONE, None) };
-        let known = self.group_of.get(&who).copied();
-        let group = known.unwrap_or_else(|| {
-            let group = u32::try_from(self.groups.len()).expect("fewer than 2^32 sets");
-            self.groups.push(Group { ids: event.who.clone(), newest: NONE });
-            self.group_of.insert(who, group);
-            group
-        });
-        (group, Some(at_index(group)))
+    /// The number of an event's identifiers; none for an event of nobody.
+    fn group(&mut self, event: &Event) -> u32 {
+        event.key().map_or(NONE, |who| self.group_of(who, &event.who))
+    }
+
+    /// The number of a set of identifiers, new if it is new.
+    fn group_of(&mut self, who: Who, of: &[Identifier]) -> u32 {
+        let (all, groups) = (&mut self.ids, &mut self.groups);
+        let same = |group: &u32| ids(all, groups, *group) == of;
+        let key = |group: &u32| Who::of(ids(all, groups, *group)).map_or(0, |who| who.0);
+        let group = match self.group_of.entry(who.0, same, key) {
+            Entry::Occupied(known) => return *known.get(),
+            Entry::Vacant(place) => {
+                let group = u32::try_from(groups.len()).expect("fewer than 2^32 sets");
+                place.insert(group);
+                group
+            }
+        };
+        let number = |n: usize| u32::try_from(n).expect("fewer than 2^32 identifiers of sets");
+        groups.push(Group { first: number(all.len()), len: number(of.len()), newest: NONE });
+        all.extend_from_slice(of);
+        group
     }
 
     /// The event in a slot.
     fn event(&self, number: u32) -> Option<Event> {
         let slot = self.slot(number);
         let bytes = self.arena.bytes(slot.place, slot.len);
-        let packed: Packed<Action> = postcard::from_bytes(bytes).ok()?;
-        let who = self.groups.get(at_index(slot.group)).map(|group| group.ids.clone());
-        Some(Event {
-            at: packed.at,
-            id: EventId(slot.low),
-            source: packed.source,
-            who: who.unwrap_or_default(),
-            action: packed.action,
-            context: packed.context,
-        })
+        self.codec.decode(bytes, EventId(slot.low), ids(&self.ids, &self.groups, slot.group).into())
     }
 
     /// The event in a slot holds no longer.
@@ -285,28 +294,23 @@ impl Ledger {
         let old = std::mem::take(self);
         self.rejects = old.rejects;
         self.decisions = old.decisions;
+        self.codec = old.codec;
         for slot in old.slots.iter().filter(|slot| 0 < slot.len) {
-            let number = u32::try_from(self.slots.len()).unwrap_or(NONE);
             let place = self.arena.push(old.arena.bytes(slot.place, slot.len));
             let mut moved = Slot { place, group: NONE, before: NONE, ..*slot };
-            if let Some(group) = old.groups.get(at_index(slot.group)) {
-                let ids = &group.ids;
-                let who = Who::of(ids).expect("a group has identifiers");
-                let known = self.group_of.get(&who).copied();
-                moved.group = known.unwrap_or_else(|| {
-                    let group = u32::try_from(self.groups.len()).unwrap_or(NONE);
-                    self.groups.push(Group { ids: ids.clone(), newest: NONE });
-                    self.group_of.insert(who, group);
-                    group
-                });
-                let newest = &mut self.groups[at_index(moved.group)].newest;
-                moved.before = std::mem::replace(newest, number);
+            let ids = ids(&old.ids, &old.groups, slot.group);
+            if let Some(who) = Who::of(ids) {
+                moved.group = self.group_of(who, ids);
             }
-            self.slots.push(moved);
-            let slots = &self.slots;
-            self.index.insert_unique(slot.low, number, |number| slots[at_index(*number)].low);
+            self.push(moved);
         }
     }
+}
+
+/// The identifiers of a group; none for the number of no group.
+fn ids<'a>(ids: &'a [Identifier], groups: &[Group], group: u32) -> &'a [Identifier] {
+    let Some(group) = groups.get(at_index(group)) else { return &[] };
+    &ids[at_index(group.first)..][..at_index(group.len)]
 }
 
 /// The high and the low half of a key.

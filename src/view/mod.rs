@@ -51,6 +51,8 @@ impl<K: Datum, V: Datum> Table<K, V> {
         if self.rows.is_empty() {
             // Sorted already: built in one pass.
             let rows = updates.len();
+            let coming = updates.iter().all(|(_, diff)| *diff == 1);
+            assert!(coming, "only a row that is there leaves");
             self.rows = updates.into_iter().map(|(row, _)| row).collect();
             assert_eq!(self.rows.len(), rows, "at most one value per key");
             return;

@@ -111,10 +111,16 @@ impl Pairs {
         *count = count.saturating_add_signed(i32::try_from(diff).unwrap_or(0));
     }
 
-    /// A pair is in `diff` more baskets; it counts when the tick is [settled](Pairs::settle).
-    pub fn pair(&mut self, pair: Items, diff: Diff) {
-        let key = (u64::from(self.number(pair.0)) << 32) | u64::from(self.number(pair.1));
-        self.pending.push((key, i32::try_from(diff).unwrap_or(0)));
+    /// A pair is in `diff` more baskets, of which this table has the neighbours of the first item
+    /// or of the second as `own` says; it counts when the tick is [settled](Pairs::settle).
+    pub fn pair(&mut self, pair: Items, own: [bool; 2], diff: Diff) {
+        let [first, second] = [pair.0, pair.1].map(|item| u64::from(self.number(item)));
+        let diff = i32::try_from(diff).unwrap_or(0);
+        for (own, (first, second)) in own.into_iter().zip([(first, second), (second, first)]) {
+            if own {
+                self.pending.push(((first << 32) | second, diff));
+            }
+        }
     }
 
     /// Applies the changes of a finished tick.
@@ -183,6 +189,7 @@ impl Pairs {
                 self.record(tick, first, number, count, new);
             }
             merged.extend(old);
+            merged.shrink_to(merged.len() + merged.len() / 4);
             neighbours = merged;
         }
         self.len = self.len + neighbours.len() - before;

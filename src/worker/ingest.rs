@@ -9,13 +9,13 @@ use std::rc::Rc;
 
 use dataflows::identity::Owned;
 use dataflows::{
-    Action, Context, Day, Diff, Event, EventId, EventTime, IDENTITY, Identifier, OWNERS, ProfileId,
-    Tick, Who, Word, day_start, spread,
+    Action, Context, Day, Event, EventId, EventTime, IDENTITY, Identifier, OWNERS, ProfileId, Tick,
+    Who, Word, day_start, spread,
 };
 
 use super::Driver;
 use super::refit::Refit;
-use crate::ledger::{Ledger, Outcome};
+use crate::ledger::{Ledger, Outcome, Update};
 
 /// The source of the events that the engine adds itself.
 pub const ENGINE: Word = Word(NonZeroU64::new(0x0061_6666_6c75_656e).expect("not zero"));
@@ -24,7 +24,7 @@ pub const ENGINE: Word = Word(NonZeroU64::new(0x0061_6666_6c75_656e).expect("not
 #[derive(Debug, Default)]
 pub struct Ingest {
     ledger: Ledger,
-    updates: Vec<(Event, Diff)>,
+    updates: Vec<Update>,
     /// The greatest day that it has added a `day` event for.
     turned: Option<Day>,
     /// The greatest event time so far.

@@ -24,6 +24,7 @@ use timely::dataflow::operators::probe::Handle;
 use timely::logging::{TimelyEvent, TimelyEventBuilder};
 use timely::worker::Worker;
 
+use crate::ledger::Update;
 use crate::view::{Store, lock};
 use publish::Publisher;
 
@@ -158,23 +159,23 @@ impl Driver<'_> {
     }
 
     /// Decides the next tick: these updates hold from it on. Returns when all views show it.
-    pub fn tick(&mut self, updates: Vec<(Event, Diff)>) -> Tick {
+    pub fn tick(&mut self, updates: Vec<Update>) -> Tick {
         let tick = self.upper;
         self.upper = tick.next();
         if self.others.is_empty() {
             for (event, diff) in updates {
-                self.input.update(Rc::new(event), diff);
+                self.input.update(event, diff);
             }
         } else {
             let workers = self.others.len() + 1;
-            let mut shares: Vec<Vec<(Event, Diff)>> = (0..workers).map(|_| Vec::new()).collect();
+            let mut shares: Vec<Vec<(Event, Diff)>> =
+                self.others.iter().map(|_| Vec::new()).collect();
             for (event, diff) in updates {
                 let share = event.id.0 % u64::try_from(workers).unwrap_or(1);
-                shares[usize::try_from(share).unwrap_or(0)].push((event, diff));
-            }
-            let mut shares = shares.into_iter();
-            for (event, diff) in shares.next().into_iter().flatten() {
-                self.input.update(Rc::new(event), diff);
+                match usize::try_from(share).unwrap_or(0).checked_sub(1) {
+                    None => self.input.update(event, diff),
+                    Some(other) => shares[other].push((Rc::unwrap_or_clone(event), diff)),
+                }
             }
             for ((sender, thread), share) in self.others.iter().zip(shares) {
                 // A worker that is gone has taken the process with it.

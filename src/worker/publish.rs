@@ -86,12 +86,8 @@ impl<'s> Publish<'s> for Publisher {
                 match note {
                     Note::Item(_, side, item) => table.item(side, item, diff),
                     Note::Pair(own, pair) => {
-                        if shard(pair.0) == own {
-                            table.pair(pair, diff);
-                        }
-                        if !directed && shard(pair.1) == own {
-                            table.pair(Items(pair.1, pair.0), diff);
-                        }
+                        let second = !directed && shard(pair.1) == own;
+                        table.pair(pair, [shard(pair.0) == own, second], diff);
                     }
                 }
             }

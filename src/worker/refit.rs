@@ -4,7 +4,7 @@
 //! first update of the next, so that the same input gives the same log.
 
 use dataflows::event::{Action, Context, Day, Event, EventId, EventTime, Model, Word, spread};
-use dataflows::settings::SegmentSettings;
+use dataflows::settings::{SegmentCount, SegmentSettings};
 use dataflows::{CELLS, SPREAD, TODAY, Tick, fit};
 
 use crate::view::Store;
@@ -102,7 +102,7 @@ impl Refit {
         let Some(newest) = &mut self.newest else {
             // The first model waits for the first trigger, so that it is not made of one profile.
             let ticked = 0 < ticks && ticks <= tick.0;
-            return end || ticked || (0 < days && self.first_day(store, today, days));
+            return end || ticked || (0 < days && self.enough(store, today));
         };
         if 0 < ticks && ticks <= tick.0.saturating_sub(newest.tick.0) {
             return true;
@@ -122,11 +122,11 @@ impl Refit {
         0 < drift && bound < i128::from(mean)
     }
 
-    /// Whether the shop has orders enough for a first model: one cell more than it has segments.
-    fn first_day(&self, store: &Store, today: Option<Day>, _days: u32) -> bool {
+    /// Whether there is enough for a first model: more cells than segments.
+    fn enough(&self, store: &Store, today: Option<Day>) -> bool {
         let wanted = match self.settings.count {
-            dataflows::SegmentCount::Fixed(count) => count,
-            dataflows::SegmentCount::Silhouette(max) | dataflows::SegmentCount::Elbow(max) => max,
+            SegmentCount::Fixed(count) => count,
+            SegmentCount::Silhouette(max) | SegmentCount::Elbow(max) => max,
         };
         today.is_some() && wanted < store.len(CELLS.name)
     }

@@ -100,7 +100,7 @@ fn action() -> impl Strategy<Value = Action> {
     let point = (0..5_i32, 0..2_i32, 7..10_i32)
         .prop_map(|(a, b, c)| [a * 1000, b * 1000, c * 1000, 0, 0, 0, 0, 0]);
     let model = (1..5_u64, proptest::collection::vec(point, 0..4)).prop_map(|(tick, centroids)| {
-        Action::Model(Model { tick, kind: ModelKind::Fit, centroids, weights: Vec::new() })
+        Action::Model(Model { tick, kind: ModelKind::Fit, centroids })
     });
     let reject = (1..4_u64).prop_map(|line| {
         Action::Reject(Reject { reason: word(1), field: None, file: word(2), line })
