@@ -157,10 +157,8 @@ fn profiles<'s>(
     let keeps = |names: &[&str]| names.iter().any(|name| settings.keeps(name));
     let wanted = &settings.segments.features;
     let identity = identity::identity(events.clone(), rare.clone(), settings);
-    out.publish(
-        OWNERS,
-        identity.events.clone().map(|(who, profile)| (identity::Owned(profile, who), ())),
-    );
+    let owned = identity.events.clone();
+    out.publish(OWNERS, owned.map(|(who, profile)| (identity::Owned(profile, who), ())));
     out.publish(IDENTITY, identity.profiles.clone());
     if keeps(&[CONFLICTS.name]) {
         out.publish(CONFLICTS, identity.conflicts);

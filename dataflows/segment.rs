@@ -124,8 +124,8 @@ pub fn cells<'s>(
     fold(points, "cells", add, |_, sum| (0 < sum.profiles).then_some(*sum))
 }
 
-/// Maintains [`SEGMENTS`], [`CENTROIDS`] and [`SPREAD`] from features and the models among the `rare`
-/// events.
+/// Maintains [`SEGMENTS`], [`CENTROIDS`] and [`SPREAD`] from features and the models among the
+/// `rare` events.
 ///
 /// Cost: per changed point, one pass over the centroids; when a model comes, one pass over all
 /// profiles, and an update for each whose segment changes.

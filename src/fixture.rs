@@ -26,6 +26,9 @@ use crate::worker::{self, Driver, Layout};
 /// The name of the file of events, also in rejects.
 const EVENTS: &str = "events.csv";
 
+/// How many values a row may have to be shown whole.
+const VALUES_MAX: usize = 4;
+
 /// Why a story cannot be told.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -280,12 +283,13 @@ impl Story {
     }
 }
 
-/// A change as text: its sign, its key, and what of its value is not nothing.
+/// A change as text: its sign, its key, and of a long value only what is not nothing.
 fn change(diff: Diff, row: &[String], columns: &[&str], key: usize) -> String {
     let sign = if diff < 0 { '-' } else { '+' };
     let keys = row.get(..key).unwrap_or_default().join(", ");
     let values = columns.iter().zip(row).skip(key);
-    let values = values.filter(|(_, value)| !matches!(value.as_str(), "" | "0"));
+    let long = VALUES_MAX < columns.len() - key;
+    let values = values.filter(|(_, value)| !long || !matches!(value.as_str(), "" | "0"));
     let values: Vec<_> = values.map(|(column, value)| format!("{column}={value}")).collect();
     format!("{sign} {keys}  {}", values.join("  ")).trim_end().to_owned()
 }

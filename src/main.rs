@@ -297,6 +297,7 @@ fn run(args: RunArgs) -> Result<(), Failure> {
         plan.follow = Some(stopped);
     }
     let snapshot = args.snapshot.map(|path| path.display().to_string());
+    let kept = snapshot.clone();
     let following = args.follow;
     let said = move |report: &Report| {
         if following {
@@ -308,18 +309,26 @@ fn run(args: RunArgs) -> Result<(), Failure> {
     };
     let Some(done) = read(&shop, plan, said)? else { return Ok(()) };
     print(&summary(&shop, &done))?;
-    let mut last = format!("\nDone in {:.1} s", began.elapsed().as_secs_f64());
-    if let (Some(manifest), false) = (&done.manifest, following) {
-        let rows: usize = manifest.views.values().map(|entry| entry.rows).sum();
-        last = format!(
-            "{last}; the snapshot of tick {} holds {} rows of {} views",
-            manifest.tick,
-            text::count(rows),
-            manifest.views.len(),
-        );
-    }
-    eprintln!("{last}.");
+    eprintln!("\nDone in {:.1} s.", began.elapsed().as_secs_f64());
+    eprintln!("{}", next(&done, kept.as_deref()));
     Ok(())
+}
+
+/// What can be done next.
+fn next(done: &Done, snapshot: Option<&str>) -> String {
+    let (Some(manifest), Some(path)) = (&done.manifest, snapshot) else {
+        return "With --snapshot DIR all views are kept as CSV files, and `affluent show` answers \
+                from them."
+            .to_owned();
+    };
+    let rows: usize = manifest.views.values().map(|entry| entry.rows).sum();
+    format!(
+        "{path} holds {} of {} views at tick {}; `affluent show --snapshot {path} item CODE` \
+         answers from it.",
+        text::many(rows, "row", "rows"),
+        manifest.views.len(),
+        manifest.tick,
+    )
 }
 
 /// Runs `shop` behind a progress bar, which is there on a terminal only.

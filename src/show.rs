@@ -7,12 +7,12 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-use dataflows::Feature;
 use dataflows::score::{Counts, Score};
+use dataflows::{Feature, Money};
 
 use crate::config::SCORES;
 use crate::run::summary::feature_named;
-use crate::text::{Align, count, feature, feature_heading, grouped, many, score, table};
+use crate::text::{Align, count, feature, feature_heading, grouped, many, money, score, table};
 use crate::view::snapshot::{self, Manifest};
 
 /// How many sessions and members are shown.
@@ -72,6 +72,11 @@ type Row = BTreeMap<String, String>;
 /// The cell of `column`.
 fn cell<'a>(row: &'a Row, column: &str) -> &'a str {
     row.get(column).map_or("", String::as_str)
+}
+
+/// An amount, all of whose digits are written, in the smallest units.
+fn small_units(text: &str) -> i64 {
+    text.replace('.', "").parse().unwrap_or(0)
 }
 
 /// The files of a snapshot.
@@ -148,6 +153,11 @@ impl Files {
         Ok(text)
     }
 
+    /// An amount with two decimals at most.
+    fn amount(&self, text: &str) -> String {
+        money(Money(small_units(text)), self.manifest.shop.decimals)
+    }
+
     /// What is known from a row of `profiles`.
     fn seen(&self, row: &Row) -> String {
         let [first, last] = ["first_seen", "last_seen"].map(|column| cell(row, column));
@@ -171,8 +181,9 @@ impl Files {
         for column in told.iter().filter(|column| !cell(row, column).is_empty()) {
             _ = writeln!(text, "  {column:<12} {}", cell(row, column));
         }
-        let [orders, revenue, refunded] =
-            ["orders", "revenue", "refunded"].map(|column| grouped(cell(row, column)));
+        let orders = grouped(cell(row, "orders"));
+        let [revenue, refunded] =
+            ["revenue", "refunded"].map(|column| self.amount(cell(row, column)));
         let currency = &self.manifest.shop.currency;
         _ = writeln!(
             text,
@@ -185,7 +196,7 @@ impl Files {
     fn bought(&self, row: &Row) -> String {
         let [last, orders, group] = ["last_order", "orders", "group"].map(|name| cell(row, name));
         let [r, f, m] = ["r", "f", "m"].map(|name| cell(row, name));
-        let (spent, currency) = (grouped(cell(row, "spent")), &self.manifest.shop.currency);
+        let (spent, currency) = (self.amount(cell(row, "spent")), &self.manifest.shop.currency);
         format!(
             "  in window    {orders} orders for {spent} {currency}, the last at {last}\n  \
              group        {group} (recency {r}, frequency {f}, money {m}, each of 5)\n"
@@ -255,7 +266,8 @@ impl Files {
             );
         }
         for row in self.of("dwell", "item", code)? {
-            let [visits, seconds] = ["visits", "seconds"].map(|column| grouped(cell(&row, column)));
+            let seconds = cell(&row, "seconds").split('.').next().unwrap_or_default();
+            let [visits, seconds] = [cell(&row, "visits"), seconds].map(grouped);
             _ = writeln!(text, "  looked at    {visits} times for {seconds} s in all");
         }
         let counts = self.rows("basket_items", |_| true)?;
@@ -354,7 +366,7 @@ impl Files {
         let members: std::collections::BTreeSet<&str> =
             members.iter().map(|row| cell(row, "profile")).collect();
         let mut rfm = self.rows("rfm", |row| members.contains(cell(row, "profile")))?;
-        let spent = |row: &Row| -> i64 { cell(row, "spent").replace('.', "").parse().unwrap_or(0) };
+        let spent = |row: &Row| small_units(cell(row, "spent"));
         rfm.sort_by(|a, b| {
             spent(b).cmp(&spent(a)).then(cell(a, "profile").cmp(cell(b, "profile")))
         });
@@ -363,7 +375,7 @@ impl Files {
         for row in rfm.iter().take(SHOWN) {
             let columns = ["profile", "last_order", "orders", "spent", "group"];
             let mut line: Vec<String> = columns.map(|column| cell(row, column).to_owned()).into();
-            line[3] = grouped(&line[3]);
+            line[3] = self.amount(&line[3]);
             lines.push(line);
         }
         use Align::{Left, Right};

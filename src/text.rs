@@ -175,7 +175,7 @@ mod tests {
         assert_eq!(feature(Feature::Recency, 0, 2), "today");
         assert_eq!(feature(Feature::Recency, 4000, 2), "about 22 days ago");
         assert_eq!(feature(Feature::Frequency, 1584, 2), "3.0");
-        assert_eq!(feature(Feature::Spent, 13_287, 2), "99.96");
+        assert_eq!(feature(Feature::Spent, 10_000, 2), "10.24");
         assert_eq!(feature(Feature::Returns, 125, 2), "12.5%");
     }
 

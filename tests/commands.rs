@@ -77,7 +77,7 @@ fn a_snapshot_is_the_same_at_any_number_of_workers_and_answers() {
 
     let person = said(&["show", "--snapshot", &one, "profile", "user:17850"]);
     for part in
-        ["known by     user:17850", "United Kingdom", "34 orders for 5,391.210 GBP", "segment"]
+        ["known by     user:17850", "United Kingdom", "34 orders for 5,391.21 GBP", "segment"]
     {
         assert!(person.contains(part), "{part} in:\n{person}");
     }
@@ -114,12 +114,11 @@ fn a_run_that_stops_at_a_tick_is_what_a_shorter_input_gives() {
 fn an_audit_finds_every_view_equal() {
     let folder = tempfile::tempdir().unwrap();
     let shop = shop(folder.path());
-    for workers in ["1", "2"] {
-        let text = said(&["audit", &shop, "--workers", workers]);
-        assert!(text.contains("rfm                 equal, "), "{text}");
-        assert!(!text.contains("DIFFERS"), "{text}");
-        assert!(text.contains("are what their batch functions give"), "{text}");
-    }
+    let [one, two] = ["1", "2"].map(|workers| said(&["audit", &shop, "--workers", workers]));
+    assert_eq!(one, two);
+    assert!(one.contains("rfm                 equal, "), "{one}");
+    assert!(!one.contains("DIFFERS"), "{one}");
+    assert!(one.contains("are what their batch functions give"), "{one}");
 }
 
 #[test]
@@ -207,6 +206,56 @@ fn rows_are_corrected_retracted_refused_and_erased() {
     assert_eq!(rejects.lines().count(), 3, "{rejects}");
     let identity = std::fs::read_to_string(snapshot.join("identity.csv")).unwrap();
     assert_eq!(identity, "identifier,profile\nuser:bob,user:bob\n");
+}
+
+/// Waits, for a minute at most, until `done`.
+fn wait(mut done: impl FnMut() -> bool) {
+    let (_timer, tick) = std::sync::mpsc::channel::<()>();
+    for _ in 0..1200 {
+        if done() {
+            return;
+        }
+        _ = tick.recv_timeout(std::time::Duration::from_millis(50));
+    }
+    panic!("it takes more than a minute");
+}
+
+#[test]
+#[cfg(unix)]
+fn a_run_that_follows_reads_on_and_ends_at_ctrl_c() {
+    let folder = tempfile::tempdir().unwrap();
+    let (rows, file) = (folder.path().join("a.csv"), folder.path().join("shop.toml"));
+    // The last line has no end yet: it is still being written.
+    let head = "id,at,who,action,item\n1,2026-01-01T10:00:00Z,user:ann,view,lamp\n2,2026-01-";
+    std::fs::write(&rows, head).unwrap();
+    std::fs::write(&file, "[[source]]\nfiles = \"*.csv\"\n").unwrap();
+    let snapshot = folder.path().join("views");
+    let mut following = Command::new(env!("CARGO_BIN_EXE_affluent"))
+        .args(["run", "--follow", "--snapshot"])
+        .args([&snapshot, &file])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let known = |who: &str| {
+        let view = std::fs::read_to_string(snapshot.join("identity.csv"));
+        view.is_ok_and(|view| view.contains(who))
+    };
+    wait(|| known("user:ann"));
+    assert!(!known("user:bob"));
+    let more = head.to_owned() + "01T11:00:00Z,user:bob,view,lamp\n";
+    std::fs::write(&rows, more).unwrap();
+    wait(|| known("user:bob"));
+    let other = "id,at,who,action,item\n1,2026-01-01T12:00:00Z,user:cid,view,mug\n";
+    std::fs::write(folder.path().join("b.csv"), other.replace("\n1,", "\n3,")).unwrap();
+    wait(|| known("user:cid"));
+    let id = following.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+    wait(|| following.try_wait().unwrap().is_some());
+    let output = following.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", output.status);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("3 read = 3 accepted + 0 duplicate + 0 rejected"), "{text}");
 }
 
 #[test]

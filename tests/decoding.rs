@@ -178,3 +178,16 @@ fn sessions() {
         assert!(rows.events.iter().all(|event| event.context.session.is_some()), "{folder}");
     }
 }
+
+/// The JSON Schema that other tools read is a file, made of the same table as all else;
+/// `UPDATE_FIXTURES=1` writes it again.
+#[test]
+fn the_json_schema_is_that_of_the_fields() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/src/decode/event.schema.json");
+    let schema = affluent::decode::fields::json_schema();
+    if std::env::var_os("UPDATE_FIXTURES").is_some() {
+        std::fs::write(file, &schema).expect("the file can be written");
+    }
+    let shipped = std::fs::read_to_string(file).expect("the file is shipped");
+    assert!(shipped.trim_end() == schema.trim_end(), "write it again with UPDATE_FIXTURES=1");
+}

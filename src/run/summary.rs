@@ -146,7 +146,8 @@ impl Sight<'_> {
             let told = today.map(|today| format!("; today is {}", self.names.day(today)));
             let [first, last] = [first, last].map(|at| self.names.day(at.day()));
             let told = told.unwrap_or_default();
-            _ = writeln!(text, "Days      {first} to {last}{told}");
+            let (first, to) = if first == last { (String::new(), "") } else { (first, " to ") };
+            _ = writeln!(text, "Days      {first}{to}{last}{told}");
         }
         let ticks = many(self.report.tick + 1, "tick", "ticks");
         _ = writeln!(
@@ -304,7 +305,7 @@ impl Sight<'_> {
         best.sort_by(|(a, item), (b, other)| b.cmp(a).then(item.cmp(other)));
         let total = self.store.get(BASKETS, &basket).and_then(|n| u64::try_from(n).ok());
         let total = total.unwrap_or(0);
-        if best.is_empty() || total == 0 {
+        if best.len() < 2 || total == 0 {
             return String::new();
         }
         let how = SCORES.iter().find(|(_, score)| *score == self.shop.related.score);

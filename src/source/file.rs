@@ -298,6 +298,45 @@ mod tests {
         assert_eq!(progress.bytes(), files.bytes());
     }
 
+    /// The lines that are there to read.
+    fn read(files: &mut Files) -> Vec<(u64, String)> {
+        let mut record = Record::default();
+        let mut lines = Vec::new();
+        loop {
+            match files.step(&mut record).unwrap() {
+                Step::End => return lines,
+                Step::Opened => files.resume().unwrap(),
+                Step::Record => lines.push((record.line, record.iter().collect())),
+                Step::Fault(fault) => panic!("{}", fault.reason()),
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_that_grows_is_read_on_where_its_last_whole_line_ended() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.txt");
+        let pattern = folder.path().join("*.txt").display().to_string();
+        std::fs::write(&path, "one\n\n\"two,\nthree\"\nfo").unwrap();
+        let progress = Progress::default();
+        let files = Files::find(&[pattern], Split::Quoted(b','), &[], progress);
+        let mut files = files.unwrap();
+        files.follow();
+        let of = |line, text: &str| (line, text.to_owned());
+        assert_eq!(read(&mut files), [of(1, "one"), of(3, "two,\nthree")]);
+        assert!(!files.refresh().unwrap());
+        // The end of a line, and a quote that is not closed yet.
+        std::fs::write(&path, "one\n\n\"two,\nthree\"\nfour\n\"fi\n").unwrap();
+        assert!(files.refresh().unwrap());
+        assert_eq!(read(&mut files), [of(5, "four")]);
+        assert!(!files.refresh().unwrap());
+        std::fs::write(&path, "one\n\n\"two,\nthree\"\nfour\n\"fi\nve\"\n").unwrap();
+        std::fs::write(folder.path().join("b.txt"), "six\n").unwrap();
+        assert!(files.refresh().unwrap());
+        assert_eq!(read(&mut files), [of(6, "fi\nve"), of(1, "six")]);
+        assert!(!files.refresh().unwrap());
+    }
+
     #[test]
     fn a_pattern_without_a_file_is_an_error() {
         let files =

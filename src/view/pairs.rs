@@ -295,16 +295,18 @@ impl AnyView for Shards {
     }
 
     fn len(&self) -> usize {
+        // An undirected pair lies with each of its items, which may be two workers'.
         let guards = self.guards();
-        guards.iter().map(|pairs| if pairs.directed { pairs.len } else { pairs.len / 2 }).sum()
+        let directed = guards.iter().all(|pairs| pairs.directed);
+        let all: usize = guards.iter().map(|pairs| pairs.len).sum();
+        if directed { all } else { all / 2 }
     }
 
     fn updates(&self) -> u64 {
         let guards = self.guards();
-        guards
-            .iter()
-            .map(|pairs| if pairs.directed { pairs.updates } else { pairs.updates / 2 })
-            .sum()
+        let directed = guards.iter().all(|pairs| pairs.directed);
+        let all: u64 = guards.iter().map(|pairs| pairs.updates).sum();
+        if directed { all } else { all / 2 }
     }
 
     fn each(&self, names: &dyn Names, row: &mut dyn FnMut(&[String])) {
