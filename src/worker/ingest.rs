@@ -93,9 +93,9 @@ impl Ingest {
             let last = Tick(driver.upper().0.saturating_sub(1));
             self.model = refit.after(driver.store(), last, self.latest, false, true);
         }
+        // A model that is due after this one begins the next tick, should one come after all.
         if self.model.is_some() {
             self.decide(driver, false, false);
-            self.model = None;
         }
     }
 
