@@ -62,7 +62,7 @@ pub use segment::{CELLS, CENTROIDS, SEGMENTS, SPREAD};
 pub use session::{DWELL, SESSIONS};
 pub use settings::*;
 pub use tick::Tick;
-pub use view::{Diff, Facts, History, Names, Publish, Rows, Show, Update, View};
+pub use view::{Diff, Facts, History, Names, Publish, Rows, Show, Update, View, Visit};
 
 use related::{Purpose, Role, named_baskets, order_baskets, related};
 
@@ -105,7 +105,7 @@ pub fn personalize<'s>(
     if keeps(&[BOUGHT_TOGETHER.name]) {
         let baskets = order_baskets(rare.clone());
         let bought = related(baskets, Purpose::Orders, false, settings.basket_items_max);
-        out.pairs(BOUGHT_TOGETHER, [Role::Bought; 2], bought.together, bought.items.clone());
+        out.pairs(BOUGHT_TOGETHER, BOUGHT, bought.together, bought.items.clone());
         items.push(bought.items);
         counted.push(bought.baskets);
     }
@@ -118,12 +118,11 @@ pub fn personalize<'s>(
         let directed = keeps(&[VIEWED_THEN_BOUGHT.name]);
         let baskets = named_baskets(events.clone()).concatenate(found);
         let seen = related(baskets, Purpose::Sessions, directed, settings.basket_items_max);
-        let then = [Role::ViewedBefore, Role::BoughtAfter];
         if keeps(&[VIEWED_TOGETHER.name]) {
-            out.pairs(VIEWED_TOGETHER, [Role::Viewed; 2], seen.together, seen.items.clone());
+            out.pairs(VIEWED_TOGETHER, VIEWED, seen.together, seen.items.clone());
         }
         if directed {
-            out.pairs(VIEWED_THEN_BOUGHT, then, seen.then, seen.items.clone());
+            out.pairs(VIEWED_THEN_BOUGHT, THEN, seen.then, seen.items.clone());
         }
         items.push(seen.items);
         counted.push(seen.baskets);
@@ -134,6 +133,38 @@ pub fn personalize<'s>(
     }
     out.tally(BASKETS, concatenate(scope, counted));
 }
+
+/// Tells `visit` of every view that there is, whether a shop keeps it or not, and with no dataflow.
+///
+/// Whoever reads rows that were written before needs to know their types.
+pub fn views(visit: &mut impl Visit) {
+    visit.rows(TODAY);
+    visit.rows(REJECTS);
+    visit.rows(ITEMS);
+    visit.rows(POPULAR);
+    visit.rows(OWNERS);
+    visit.rows(IDENTITY);
+    visit.rows(CONFLICTS);
+    visit.rows(PROFILES);
+    visit.rows(SESSIONS);
+    visit.rows(DWELL);
+    visit.rows(RFM);
+    visit.rows(FEATURES);
+    visit.rows(CELLS);
+    visit.rows(SEGMENTS);
+    visit.rows(CENTROIDS);
+    visit.rows(SPREAD);
+    visit.pairs(BOUGHT_TOGETHER, BOUGHT);
+    visit.pairs(VIEWED_TOGETHER, VIEWED);
+    visit.pairs(VIEWED_THEN_BOUGHT, THEN);
+    visit.rows(BASKET_ITEMS);
+    visit.rows(BASKETS);
+}
+
+/// What the items of pairs are to a basket.
+const BOUGHT: [Role; 2] = [Role::Bought; 2];
+const VIEWED: [Role; 2] = [Role::Viewed; 2];
+const THEN: [Role; 2] = [Role::ViewedBefore, Role::BoughtAfter];
 
 /// Whether an action is none of those that nearly all events are.
 ///

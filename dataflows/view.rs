@@ -145,6 +145,15 @@ pub trait Publish<'s> {
     );
 }
 
+/// Somebody who is told of every view, with its types, by [`views`](crate::views).
+pub trait Visit {
+    /// A view of rows.
+    fn rows<K: Datum, V: Datum>(&mut self, view: View<K, V>);
+
+    /// A view of pairs of items, and what the first and the second item are to a basket.
+    fn pairs(&mut self, view: View<Items, i64>, roles: [Role; 2]);
+}
+
 /// What hashes stand for.
 pub trait Names {
     /// The name of an identifier, with its kind.

@@ -235,6 +235,10 @@ fn every_view_is_registered_and_every_stream_function_says_what_it_costs() {
             if !registered.iter().any(|how| registry.contains(&format!("{how}({name},"))) {
                 faults.push(format!("{place} is published nowhere: add it to `personalize`"));
             }
+            let told = [format!("visit.rows({name})"), format!("visit.pairs({name},")];
+            if !told.iter().any(|told| registry.contains(told)) {
+                faults.push(format!("{place} could not be read from a file: add it to `views`"));
+            }
             if !INTERNAL.contains(&name) && !settings.contains(&format!("dataflows::{name}.name")) {
                 let way = "add it to `VIEWS` in src/config/settings.rs";
                 faults.push(format!("{place} cannot be chosen in a shop's file: {way}"));

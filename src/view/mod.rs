@@ -3,17 +3,22 @@
 //! Plain data: one sorted map a view and worker, behind a lock that is held for one tick's changes.
 //! It holds no dataflow type, so a reader never touches a trace.
 
+pub mod image;
+mod merge;
 pub mod pairs;
 pub mod snapshot;
 
 use std::any::Any;
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dataflows::related::Items;
 use dataflows::view::Datum;
 use dataflows::{Diff, History, Names, Tick, View};
 
+use image::Encoded;
+use merge::merge;
 use pairs::Pairs;
 
 /// A change of a row, as bytes that compare equal exactly if the rows are equal.
@@ -113,6 +118,15 @@ trait AnyView: Send {
     fn difference(&self, history: &History<'_>) -> Option<String>;
     fn changes(&self) -> Vec<Change>;
     fn shown_changes(&self, names: &dyn Names) -> Vec<(Tick, Diff, Vec<String>)>;
+    /// Whether each row can also be had in the order of the second part of its key.
+    fn mirrored(&self) -> bool;
+    /// Calls `row` with the bytes of each row in order of their keys, among them, with `mirrors`,
+    /// the rows as a mirror shows them.
+    fn encoded(
+        &self,
+        mirrors: bool,
+        row: &mut dyn FnMut(Encoded<'_>) -> io::Result<()>,
+    ) -> io::Result<()>;
 }
 
 impl<K: Datum, V: Datum> Shards<K, V> {
@@ -154,8 +168,9 @@ impl<K: Datum, V: Datum> AnyView for Shards<K, V> {
     }
 
     fn each(&self, names: &dyn Names, row: &mut dyn FnMut(&[String])) {
-        for (key, value) in self.merged() {
-            row(&shown(&key, &value, names));
+        let guards = self.guards();
+        for (key, value) in merge(guards.iter().map(|table| table.rows.iter())) {
+            row(&shown(key, value, names));
         }
     }
 
@@ -198,6 +213,23 @@ impl<K: Datum, V: Datum> AnyView for Shards<K, V> {
             .collect();
         changes.sort_unstable();
         changes.into_iter().map(|(tick, _, diff, row)| (tick, diff, row)).collect()
+    }
+
+    fn mirrored(&self) -> bool {
+        false
+    }
+
+    fn encoded(
+        &self,
+        _: bool,
+        row: &mut dyn FnMut(Encoded<'_>) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let guards = self.guards();
+        let mut bytes = Vec::new();
+        for (key, value) in merge(guards.iter().map(|table| table.rows.iter())) {
+            row(Encoded::of(key, value, false, &mut bytes)?)?;
+        }
+        Ok(())
     }
 }
 

@@ -6,6 +6,8 @@
 
 use std::any::Any;
 use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use dataflows::operator::Index;
@@ -13,6 +15,8 @@ use dataflows::related::Items;
 use dataflows::score::{Counts, Score};
 use dataflows::{Diff, History, Item, Names, Tick, View};
 
+use super::image::Encoded;
+use super::merge::merge;
 use super::{AnyView, Change, lock, shown};
 
 /// An item that goes with another.
@@ -228,16 +232,7 @@ impl Pairs {
             let score = score.of(Counts { pair: support, first, second, total });
             Neighbour { item: self.named(*number), score, support }
         });
-        let mut all: Vec<_> = neighbours.filter(|other| support_min <= other.support).collect();
-        let rank = |a: &Neighbour, b: &Neighbour| {
-            b.score.cmp(&a.score).then(b.support.cmp(&a.support)).then(a.item.cmp(&b.item))
-        };
-        if most < all.len() {
-            all.select_nth_unstable_by(most, rank);
-            all.truncate(most);
-        }
-        all.sort_unstable_by(rank);
-        all
+        best(neighbours.filter(|other| support_min <= other.support).collect(), most)
     }
 
     /// The counts of `item`'s neighbours: item, together, and that item's baskets.
@@ -248,15 +243,27 @@ impl Pairs {
             .map(|(number, count)| (self.named(*number), *count, self.baskets[at(*number)][1]))
     }
 
-    /// The pairs, each once.
-    fn rows(&self) -> impl Iterator<Item = (Items, i64)> {
-        self.items.iter().zip(&self.neighbours).flat_map(move |(item, neighbours)| {
-            let pairs = neighbours
-                .iter()
-                .map(move |(number, count)| (Items(*item, self.named(*number)), i64::from(*count)));
-            pairs.filter(|(pair, _)| self.directed || pair.0 < pair.1)
-        })
+    /// The items that have neighbours here, in order, with their numbers.
+    fn owners(&self) -> Vec<(Item, u32)> {
+        let numbered = (0..).zip(&self.items).zip(&self.neighbours);
+        let owners = numbered.filter(|(_, neighbours)| !neighbours.is_empty());
+        let mut owners: Vec<_> = owners.map(|((number, item), _)| (*item, number)).collect();
+        owners.sort_unstable();
+        owners
     }
+}
+
+/// The `most` best of `all`, in order.
+pub(super) fn best(mut all: Vec<Neighbour>, most: usize) -> Vec<Neighbour> {
+    let rank = |a: &Neighbour, b: &Neighbour| {
+        b.score.cmp(&a.score).then(b.support.cmp(&a.support)).then(a.item.cmp(&b.item))
+    };
+    if most < all.len() {
+        all.select_nth_unstable_by(most, rank);
+        all.truncate(most);
+    }
+    all.sort_unstable_by(rank);
+    all
 }
 
 /// A number as a place in a list.
@@ -276,8 +283,51 @@ impl Shards {
         self.tables.iter().map(|table| lock(table)).collect()
     }
 
+    fn directed(&self) -> bool {
+        self.guards().iter().all(|pairs| pairs.directed)
+    }
+
+    /// Calls `row` with each pair in order, and with `mirrors` with those of an undirected view
+    /// once more, their items exchanged.
+    ///
+    /// It holds the neighbours of one item at a time, beside a list of all items.
+    fn in_order<E>(
+        &self,
+        mirrors: bool,
+        mut row: impl FnMut(Items, i64) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let guards = self.guards();
+        let owners = guards.iter().zip(0..).map(|(pairs, table): (_, usize)| {
+            pairs.owners().into_iter().map(move |(item, number)| (item, table, number))
+        });
+        let mut neighbours = Vec::new();
+        for (item, table, number) in merge(owners) {
+            let pairs = &guards[table];
+            let named = pairs.neighbours[at(number)].iter();
+            let named = named.map(|(other, count)| (Items(item, pairs.named(*other)), *count));
+            let wanted = |pair: &Items| mirrors || pairs.directed || pair.0 < pair.1;
+            neighbours.extend(named.filter(|(pair, _)| wanted(pair)));
+            neighbours.sort_unstable();
+            for (pair, count) in neighbours.drain(..) {
+                row(pair, i64::from(count))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Calls `row` with each pair in order.
+    fn each_pair(&self, mut row: impl FnMut(Items, i64)) {
+        let told = self.in_order(false, |pair, count| {
+            row(pair, count);
+            Ok::<(), Infallible>(())
+        });
+        told.unwrap_or_else(|never| match never {});
+    }
+
     pub(super) fn merged(&self) -> BTreeMap<Items, i64> {
-        self.guards().iter().flat_map(|pairs| pairs.rows().collect::<Vec<_>>()).collect()
+        let mut rows = Vec::new();
+        self.each_pair(|pair, count| rows.push((pair, count)));
+        rows.into_iter().collect()
     }
 }
 
@@ -310,9 +360,7 @@ impl AnyView for Shards {
     }
 
     fn each(&self, names: &dyn Names, row: &mut dyn FnMut(&[String])) {
-        for (pair, count) in self.merged() {
-            row(&shown(&pair, &count, names));
-        }
+        self.each_pair(|pair, count| row(&shown(&pair, &count, names)));
     }
 
     fn difference(&self, history: &History<'_>) -> Option<String> {
@@ -344,5 +392,22 @@ impl AnyView for Shards {
             .collect();
         changes.sort_unstable();
         changes.into_iter().map(|(tick, _, diff, row)| (tick, diff, row)).collect()
+    }
+
+    fn mirrored(&self) -> bool {
+        !self.directed()
+    }
+
+    fn encoded(
+        &self,
+        mirrors: bool,
+        row: &mut dyn FnMut(Encoded<'_>) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let directed = self.directed();
+        let mut bytes = Vec::new();
+        self.in_order(mirrors, |pair, count| {
+            let mirror = !directed && pair.1 < pair.0;
+            row(Encoded::of(&pair, &count, mirror, &mut bytes)?)
+        })
     }
 }
