@@ -7,23 +7,31 @@ use std::path::Path;
 use affluent::config::Shop;
 use affluent::fixture::Story;
 use affluent::names::Dictionary;
-use affluent::run::{Input, Plan, run};
-use affluent::view::Store;
+use affluent::run::{Input, Plan, about, run};
+use affluent::show::{Pictures, Question, answer, show};
 use affluent::view::image::{Images, ReadAt, file_name};
+use affluent::view::{Store, snapshot};
 use affluent::worker::Layout;
 use dataflows::related::{Basket, Items, Role};
 use dataflows::score::Score;
 use dataflows::view::{Datum, Visit};
-use dataflows::{BASKETS, Item, Tick, VIEWED_THEN_BOUGHT, View};
+use dataflows::{
+    BASKET_ITEMS, BASKETS, CENTROIDS, IDENTITY, ITEMS, Item, Names, Tick, VIEWED_THEN_BOUGHT, View,
+};
 
 /// The tick that all images here show.
 const TICK: Tick = Tick(5);
 
-/// The views of the shipped slice, and what their hashes stand for.
-fn ran(workers: usize) -> (Store, Dictionary) {
+/// The shop of the shipped slice.
+fn shop() -> Shop {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/online-retail-slice");
     let text = std::fs::read_to_string(folder.join("shop.toml")).unwrap();
-    let shop = Shop::parse(&text, "shop.toml", &folder, &|_| None).unwrap();
+    Shop::parse(&text, "shop.toml", &folder, &|_| None).unwrap()
+}
+
+/// The views of the shipped slice, and what their hashes stand for.
+fn ran(workers: usize) -> (Store, Dictionary) {
+    let shop = shop();
     let plan = Plan { layout: Layout::threads(workers), ..Plan::default() };
     let done = run(&shop, Some(Input::open(&shop).unwrap()), plan, |_| ()).unwrap().unwrap();
     (done.store, done.names)
@@ -141,24 +149,57 @@ fn an_image_says_what_its_view_says_and_is_the_same_at_any_number_of_workers() {
     let files = images(&store);
     let of_one = opened(&files);
     assert!(10_000 < compared(&store, &names, &of_one));
+    assert!(4 < asked(&store, &names, &of_one, 1_500));
     for workers in [2, 4] {
         assert!(images(&ran(workers).0) == files, "{workers} workers");
     }
+}
+
+/// Every question has one answer, from a snapshot and from images; how many were answered.
+fn asked(store: &Store, names: &Dictionary, images: &Images, step: usize) -> usize {
+    let (folder, about) = (tempfile::tempdir().unwrap(), about(&shop()));
+    let path = folder.path().join("views");
+    snapshot::write(store, names, TICK, &about, &path).unwrap();
+    let pictures = Pictures { images, names, shop: &about };
+    let mut questions = vec![Question::Item("nothing".into()), Question::Segment("99".into())];
+    for text in ["user:nobody", "stranger:1", "1", "USER:17850", "user:ffffffffffffffff"] {
+        questions.push(Question::Profile(text.into()));
+    }
+    let nth = |n: usize| n.is_multiple_of(step);
+    for (n, identifier) in store.rows(IDENTITY).into_keys().enumerate() {
+        questions.extend(nth(n).then(|| Question::Profile(names.identifier(identifier))));
+    }
+    let mut items: Vec<Item> = store.rows(BASKET_ITEMS).into_keys().map(|item| item.1).collect();
+    items.extend(store.rows(ITEMS).into_keys());
+    for (n, item) in items.into_iter().enumerate() {
+        questions.extend(nth(n).then(|| Question::Item(names.word(item.0))));
+    }
+    for segment in store.rows(CENTROIDS).into_keys() {
+        questions.push(Question::Segment(segment.0.to_string()));
+    }
+    let answered = questions.iter().filter(|question| {
+        let told = answer(&pictures, question).map_err(|error| error.to_string());
+        assert_eq!(told, show(&path, question).map_err(|error| error.to_string()), "{question:?}");
+        told.is_ok()
+    });
+    answered.count()
 }
 
 #[test]
 fn the_views_of_every_story_come_back() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
     let folders = std::fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path());
-    let mut rows: BTreeMap<&str, usize> = BTreeMap::new();
+    let (mut rows, mut answered) = (BTreeMap::<&str, usize>::new(), 0);
     for folder in folders.filter(|folder| folder.join("story.md").exists()) {
         let played = Story::read(&folder).unwrap().play(2, None).unwrap();
         let images = opened(&images(&played.store));
         compared(&played.store, &played.names, &images);
+        answered += asked(&played.store, &played.names, &images, 1);
         for view in images.names() {
             *rows.entry(view).or_default() += images.len(view);
         }
     }
+    assert!(100 < answered);
     // Items are told of by the slice, and directed pairs by the test below.
     rows.retain(|_, rows| *rows == 0);
     let empty: Vec<&str> = rows.into_keys().collect();

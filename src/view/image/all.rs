@@ -66,6 +66,12 @@ impl Images {
         usize::try_from(rows).unwrap_or(usize::MAX)
     }
 
+    /// Whether it is an undirected pairs view, of which [`each_with`](Images::each_with) can tell.
+    #[must_use]
+    pub fn is_mirrored(&self, name: &str) -> bool {
+        self.images.get(name).is_some_and(|image| image.sorted().foot.mirrored)
+    }
+
     /// The digest of a view's rows, as it was written.
     #[must_use]
     pub fn digest(&self, name: &str) -> Option<Digest> {

@@ -1,9 +1,12 @@
-//! Show: what does a snapshot say of one person, item or segment?
+//! Show: what do the views of a tick say of one person, item or segment?
 //!
-//! It reads the files of the snapshot and nothing else, so it answers wherever they have been
-//! copied.
+//! It reads the files of a snapshot or of images and nothing else, so it answers wherever they have
+//! been copied.
 
-use std::collections::BTreeMap;
+mod files;
+mod images;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
@@ -13,7 +16,11 @@ use dataflows::{Feature, Money};
 use crate::config::SCORES;
 use crate::run::summary::feature_named;
 use crate::text::{Align, count, feature, feature_heading, grouped, many, money, score, table};
-use crate::view::snapshot::{self, Manifest};
+use crate::view::image;
+use crate::view::snapshot::{self, About};
+
+pub use files::Files;
+pub use images::Pictures;
 
 /// How many sessions and members are shown.
 const SHOWN: usize = 10;
@@ -44,12 +51,63 @@ pub enum Error {
         /// Why.
         source: csv::Error,
     },
-    /// The snapshot knows no such thing.
+    /// An image cannot be read.
+    #[error(transparent)]
+    Image(#[from] image::Error),
+    /// The views know no such thing.
     #[error("{0}")]
     Unknown(String),
     /// The question is not one.
     #[error("{0}")]
     Question(String),
+}
+
+/// Views at one tick, as texts.
+pub trait Source {
+    /// The tick that they show.
+    fn tick(&self) -> u64;
+
+    /// What has to be known of the shop.
+    fn shop(&self) -> &About;
+
+    /// Calls `row` with each row of `view`, in order of their keys; with none where the shop does
+    /// not keep the view.
+    ///
+    /// # Errors
+    ///
+    /// They cannot be read; `row` was called with those before.
+    fn each(&self, view: &str, row: &mut dyn FnMut(Row)) -> Result<(), Error>;
+
+    /// The rows of `view` whose `column` says one of `values`, in order of their keys.
+    ///
+    /// # Errors
+    ///
+    /// They cannot be read.
+    fn those(&self, view: &str, column: &str, values: &[&str]) -> Result<Vec<Row>, Error> {
+        those(self, view, column, values)
+    }
+}
+
+/// The rows of `view` whose `column` says one of `values`, found by a pass over all rows.
+fn those(
+    source: &(impl Source + ?Sized),
+    view: &str,
+    column: &str,
+    values: &[&str],
+) -> Result<Vec<Row>, Error> {
+    let values: BTreeSet<&str> = values.iter().copied().collect();
+    rows(source, view, |row| values.contains(cell(row, column)))
+}
+
+/// The rows of `view` that `wanted` picks.
+fn rows(
+    source: &(impl Source + ?Sized),
+    view: &str,
+    wanted: impl Fn(&Row) -> bool,
+) -> Result<Vec<Row>, Error> {
+    let mut rows = Vec::new();
+    source.each(view, &mut |row| rows.extend(Some(row).filter(&wanted)))?;
+    Ok(rows)
 }
 
 /// The answer of the snapshot in the folder `path`.
@@ -58,16 +116,25 @@ pub enum Error {
 ///
 /// There is no snapshot, or it does not know.
 pub fn show(path: &Path, question: &Question) -> Result<String, Error> {
-    let files = Files { path: path.to_owned(), manifest: snapshot::read(path)? };
+    answer(&Files::open(path)?, question)
+}
+
+/// The answer of `source`.
+///
+/// # Errors
+///
+/// It cannot be read, or does not know.
+pub fn answer(source: &dyn Source, question: &Question) -> Result<String, Error> {
+    let asked = Asked(source);
     match question {
-        Question::Profile(identifier) => files.profile(identifier),
-        Question::Item(code) => files.item(code),
-        Question::Segment(number) => files.segment(number),
+        Question::Profile(identifier) => asked.profile(identifier),
+        Question::Item(code) => asked.item(code),
+        Question::Segment(number) => asked.segment(number),
     }
 }
 
 /// The cells of a row by column.
-type Row = BTreeMap<String, String>;
+pub type Row = BTreeMap<String, String>;
 
 /// The cell of `column`.
 fn cell<'a>(row: &'a Row, column: &str) -> &'a str {
@@ -79,32 +146,18 @@ fn small_units(text: &str) -> i64 {
     text.replace('.', "").parse().unwrap_or(0)
 }
 
-/// The files of a snapshot.
-struct Files {
-    path: PathBuf,
-    manifest: Manifest,
-}
+/// Who is asked.
+struct Asked<'a>(&'a dyn Source);
 
-impl Files {
-    /// The rows of `view` that `wanted` picks; none where the shop does not keep the view.
+impl Asked<'_> {
+    /// The rows of `view` that `wanted` picks.
     fn rows(&self, view: &str, wanted: impl Fn(&Row) -> bool) -> Result<Vec<Row>, Error> {
-        let Some(entry) = self.manifest.views.get(view) else { return Ok(Vec::new()) };
-        let path = self.path.join(&entry.file);
-        let failed = |source| Error::Read { path: path.clone(), source };
-        let mut reader = csv::Reader::from_path(&path).map_err(failed)?;
-        let mut rows = Vec::new();
-        for row in reader.deserialize() {
-            let row: Row = row.map_err(failed)?;
-            if wanted(&row) {
-                rows.push(row);
-            }
-        }
-        Ok(rows)
+        rows(self.0, view, wanted)
     }
 
     /// The rows of `view` whose `column` says `value`.
     fn of(&self, view: &str, column: &str, value: &str) -> Result<Vec<Row>, Error> {
-        self.rows(view, |row| cell(row, column) == value)
+        self.0.those(view, column, &[value])
     }
 
     /// What is known of a person.
@@ -121,11 +174,11 @@ impl Files {
         let Some(found) = found.first() else {
             return Err(Error::Unknown(format!(
                 "nobody is known by `{key}` at tick {}",
-                self.manifest.tick
+                self.0.tick()
             )));
         };
         let profile = cell(found, "profile");
-        let mut text = format!("{profile}, as of tick {}\n", self.manifest.tick);
+        let mut text = format!("{profile}, as of tick {}\n", self.0.tick());
         let names = self.of("identity", "profile", profile)?;
         let names: Vec<&str> = names.iter().map(|row| cell(row, "identifier")).collect();
         _ = writeln!(text, "  known by     {}", names.join(", "));
@@ -155,7 +208,7 @@ impl Files {
 
     /// An amount with two decimals at most.
     fn amount(&self, text: &str) -> String {
-        money(Money(small_units(text)), self.manifest.shop.decimals)
+        money(Money(small_units(text)), self.0.shop().decimals)
     }
 
     /// What is known from a row of `profiles`.
@@ -184,7 +237,7 @@ impl Files {
         let orders = grouped(cell(row, "orders"));
         let [revenue, refunded] =
             ["revenue", "refunded"].map(|column| self.amount(cell(row, column)));
-        let currency = &self.manifest.shop.currency;
+        let currency = &self.0.shop().currency;
         _ = writeln!(
             text,
             "  ever         {orders} orders; {revenue} {currency} ordered, {refunded} given back"
@@ -196,7 +249,7 @@ impl Files {
     fn bought(&self, row: &Row) -> String {
         let [last, orders, group] = ["last_order", "orders", "group"].map(|name| cell(row, name));
         let [r, f, m] = ["r", "f", "m"].map(|name| cell(row, name));
-        let (spent, currency) = (self.amount(cell(row, "spent")), &self.manifest.shop.currency);
+        let (spent, currency) = (self.amount(cell(row, "spent")), &self.0.shop().currency);
         format!(
             "  in window    {orders} orders for {spent} {currency}, the last at {last}\n  \
              group        {group} (recency {r}, frequency {f}, money {m}, each of 5)\n"
@@ -228,7 +281,7 @@ impl Files {
 
     /// The features of a point, with their values in human units.
     fn point<'a>(&'a self, point: &'a str) -> impl Iterator<Item = (String, String)> + 'a {
-        let shop = &self.manifest.shop;
+        let shop = self.0.shop();
         let features = shop.features.iter().zip(point.split(' '));
         features.filter_map(|(name, value)| {
             let of: Feature = feature_named(name)?;
@@ -243,10 +296,10 @@ impl Files {
         let counted = self.of("basket_items", "item", code)?;
         let popular = self.of("popular", "item", code)?;
         if told.is_empty() && counted.is_empty() && popular.is_empty() {
-            let tick = self.manifest.tick;
+            let tick = self.0.tick();
             return Err(Error::Unknown(format!("no item has the code `{code}` at tick {tick}")));
         }
-        let mut text = format!("{code}, as of tick {}\n", self.manifest.tick);
+        let mut text = format!("{code}, as of tick {}\n", self.0.tick());
         for row in &told {
             let columns = ["name", "category", "brand", "price"];
             for column in columns.iter().filter(|column| !cell(row, column).is_empty()) {
@@ -299,9 +352,10 @@ impl Files {
     /// What goes with an item in one way.
     fn related(&self, code: &str, way: &Way<'_>, counts: &[Row]) -> Result<String, Error> {
         let directed = way.roles[0] != way.roles[1];
-        let with =
-            |row: &Row| cell(row, "item") == code || (!directed && cell(row, "with") == code);
-        let pairs = self.rows(way.view, with)?;
+        let mut pairs = self.of(way.view, "item", code)?;
+        if !directed {
+            pairs.extend(self.of(way.view, "with", code)?);
+        }
         // Rows stand in the order of the items' hashes, which is how the engine decides ties.
         let of_role = |role: &str| -> BTreeMap<&str, (usize, u64)> {
             let rows = counts.iter().enumerate().filter(|(_, row)| cell(row, "role") == role);
@@ -310,7 +364,7 @@ impl Files {
         };
         let (first, second) = (of_role(way.roles[0]), of_role(way.roles[1]));
         let Some((_, own)) = first.get(code) else { return Ok(String::new()) };
-        let shop = &self.manifest.shop;
+        let shop = self.0.shop();
         let how = SCORES.iter().find(|(name, _)| *name == shop.score);
         let how = how.map_or(Score::Cosine, |(_, score)| *score);
         let mut found = Vec::new();
@@ -329,7 +383,8 @@ impl Files {
         if found.is_empty() {
             return Ok(String::new());
         }
-        let names = self.rows("items", |_| true)?;
+        let others: Vec<&str> = found.iter().map(|(.., other)| *other).collect();
+        let names = self.0.those("items", "item", &others)?;
         let names: BTreeMap<&str, &str> =
             names.iter().map(|row| (cell(row, "item"), cell(row, "name"))).collect();
         let mut lines = vec![["item", &shop.score, "together"].map(String::from).to_vec()];
@@ -346,7 +401,7 @@ impl Files {
 
     /// What is known of a segment.
     fn segment(&self, number: &str) -> Result<String, Error> {
-        let tick = self.manifest.tick;
+        let tick = self.0.tick();
         let found = self.of("centroids", "segment", number)?;
         let Some(found) = found.first() else {
             let known = self.rows("centroids", |_| true)?;
@@ -363,9 +418,8 @@ impl Files {
         for (heading, value) in self.point(cell(found, "point")) {
             _ = writeln!(text, "    {heading:<14} {value}");
         }
-        let members: std::collections::BTreeSet<&str> =
-            members.iter().map(|row| cell(row, "profile")).collect();
-        let mut rfm = self.rows("rfm", |row| members.contains(cell(row, "profile")))?;
+        let members: Vec<&str> = members.iter().map(|row| cell(row, "profile")).collect();
+        let mut rfm = self.0.those("rfm", "profile", &members)?;
         let spent = |row: &Row| small_units(cell(row, "spent"));
         rfm.sort_by(|a, b| {
             spent(b).cmp(&spent(a)).then(cell(a, "profile").cmp(cell(b, "profile")))
