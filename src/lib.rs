@@ -10,6 +10,7 @@
 //! [`feed`] accounts for every row on its way there; [`run`] does all of it for the files of a shop
 //! and [`fixture`] for a story; [`show`] answers from a snapshot, in the [`text`] of people.
 //! [`config`] reads what the shop has decided, and [`cache`] keeps decoded events in a file.
+//! [`storage`] is the disk below all that is durable, with a model of one that can lose power.
 //!
 //! An order, on its way from an event to a row:
 //!
@@ -57,6 +58,7 @@ pub mod names;
 pub mod run;
 pub mod show;
 pub mod source;
+pub mod storage;
 pub mod text;
 pub mod view;
 pub mod worker;
