@@ -19,7 +19,8 @@
 //! 5. **Failure is a row**: a refused record is in [`REJECTS`] until it is corrected.
 //!
 //! To add a dataflow: one file with its view, its row, its function and its batch twin; one line in
-//! [`personalize`]; one story. The laws, the audit and the snapshots follow from the registration.
+//! [`personalize`] and one in [`views`]; one story. The laws, the audit and the snapshots follow
+//! from the registration.
 
 pub mod day;
 pub mod event;

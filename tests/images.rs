@@ -49,9 +49,17 @@ fn images(store: &Store) -> BTreeMap<String, Vec<u8>> {
     store.names().into_iter().map(of).collect()
 }
 
+/// The images in files.
 fn opened(files: &BTreeMap<String, Vec<u8>>) -> Images {
-    let boxed = |file: &Vec<u8>| -> Box<dyn ReadAt> { Box::new(file.clone()) };
-    Images::open(TICK, |view| Ok(files.get(&file_name(view)).map(boxed))).unwrap()
+    let folder = tempfile::tempdir().unwrap();
+    let open = |view| {
+        let Some(bytes) = files.get(&file_name(view)) else { return Ok(None) };
+        let path = folder.path().join(file_name(view));
+        std::fs::write(&path, bytes)?;
+        let file: Box<dyn ReadAt> = Box::new(std::fs::File::open(path)?);
+        Ok(Some(file))
+    };
+    Images::open(TICK, open).unwrap()
 }
 
 /// Compares every view with its image.
