@@ -10,8 +10,8 @@
 //! [`feed`] accounts for every row on its way there; [`run`] does all of it for the files of a shop
 //! and [`fixture`] for a story; [`show`] answers from a snapshot, in the [`text`] of people.
 //! [`config`] reads what the shop has decided, and [`cache`] keeps decoded events in a file.
-//! [`log`] keeps what was accepted, and [`storage`] is the disk below it, with a model of one that
-//! can lose power.
+//! [`log`] keeps what was accepted, [`vault`] the keys of those it is about, and [`storage`] is the
+//! disk below both, with a model of one that can lose power.
 //!
 //! An order, on its way from an event to a row:
 //!
@@ -62,5 +62,6 @@ pub mod show;
 pub mod source;
 pub mod storage;
 pub mod text;
+pub mod vault;
 pub mod view;
 pub mod worker;

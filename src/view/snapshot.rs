@@ -168,7 +168,8 @@ fn write_view(store: &Store, names: &dyn Names, view: &str, aside: &Path) -> Res
     let Digesting { mut out, sha } = out;
     out.flush().map_err(failed)?;
     let columns = columns.into_iter().map(str::to_string).collect();
-    Ok(Entry { file, rows, columns, key, sha256: format!("{:x}", sha.finalize()) })
+    let sha256 = sha.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(Entry { file, rows, columns, key, sha256 })
 }
 
 /// Writes and digests.
