@@ -53,10 +53,10 @@ fn main() -> Result<(), Box<dyn Error>> {
                 Op::Retract => _ = ingest.retract(key),
             }
             if TICK <= ingest.pending() {
-                ingest.commit(driver);
+                ingest.commit(driver, &[]).expect("in memory");
             }
         }
-        ingest.commit(driver);
+        ingest.commit(driver, &[]).expect("in memory");
         let folder = tempfile::tempdir().expect("a folder can be made");
         measure(driver.store(), folder.path()).expect("files can be written and read");
     })?;

@@ -306,6 +306,43 @@ impl Event {
         Who::of(&self.who)
     }
 
+    /// Calls `word` with every 64-bit hash of a text that the event holds, its id aside.
+    pub fn each_word(&self, word: &mut dyn FnMut(u64)) {
+        let Context { session, device, country, channel } = self.context;
+        word(self.source.0.get());
+        session.into_iter().for_each(|SessionKey(session)| word(session.get()));
+        let mut some = |of: Option<Word>| of.into_iter().for_each(|of| word(of.0.get()));
+        [device, country, channel].into_iter().for_each(&mut some);
+        match &self.action {
+            Action::View(item) | Action::AddToCart(item) | Action::RemoveFromCart(item) => {
+                word(item.0);
+            }
+            Action::Order { order, lines } => {
+                word(order.0);
+                lines.iter().for_each(|line| word(line.item.0));
+            }
+            Action::Refund { order, lines } => {
+                order.iter().for_each(|order| word(order.0));
+                lines.iter().for_each(|line| word(line.item.0));
+            }
+            Action::Search(of) | Action::Page(of) | Action::Consent(of, _) => some(Some(*of)),
+            Action::Identify(traits) => {
+                traits.iter().for_each(|(name, value)| {
+                    some(Some(*name));
+                    some(Some(*value));
+                });
+            }
+            Action::Item(item, Attributes { name, category, brand, .. }) => {
+                [*name, *category, *brand].into_iter().for_each(&mut some);
+                word(item.0);
+            }
+            Action::Reject(Reject { reason, field, file, .. }) => {
+                [Some(*reason), *field, Some(*file)].into_iter().for_each(&mut some);
+            }
+            Action::Link(..) | Action::Unlink(..) | Action::Day(_) | Action::Model(_) => {}
+        }
+    }
+
     /// Where it stands among all events: by event time, then by id.
     #[must_use]
     pub fn place(&self) -> Place {

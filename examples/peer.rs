@@ -33,6 +33,7 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use affluent::ledger;
 use affluent::view::Store;
 use affluent::view::pairs::Pairs;
 use affluent::worker::ingest::{ENGINE, Ingest};
@@ -158,15 +159,15 @@ fn measure(
         }
         at += rows.len();
         let watch = Watch::start();
-        feed(&mut ingest, &mut rows);
+        feed(&mut ingest, &mut rows)?;
         if options.tick <= at - ticked && at < options.bulk {
-            ingest.commit(driver);
+            ingest.commit(driver, &[])?;
             ticked = at;
         }
         add(&mut bulk, watch);
     }
     let watch = Watch::start();
-    ingest.finish(driver);
+    ingest.finish(driver, &[])?;
     add(&mut bulk, watch);
     let latencies = batches(driver, &mut ingest, &mut stream, options, &mut at)?;
     let spread = inertia(driver.store());
@@ -214,8 +215,8 @@ fn batches(
             }
             *at += size;
             let watch = Watch::start();
-            feed(ingest, &mut rows);
-            ingest.commit(driver);
+            feed(ingest, &mut rows)?;
+            ingest.commit(driver, &[])?;
             if reads {
                 read_touched(driver.store());
             }
@@ -247,13 +248,14 @@ fn latency(size: usize, sample: &[[f64; 2]]) -> Option<String> {
 type Row = (u128, Option<Event>);
 
 /// Gives rows to the ledger.
-fn feed(ingest: &mut Ingest, rows: &mut Vec<Row>) {
+fn feed(ingest: &mut Ingest, rows: &mut Vec<Row>) -> Result<(), ledger::Error> {
     for (key, event) in rows.drain(..) {
         match event {
-            Some(event) => ingest.put(key, event),
-            None => ingest.retract(key),
+            Some(event) => ingest.put(key, event)?,
+            None => ingest.retract(key)?,
         };
     }
+    Ok(())
 }
 
 /// Calls `read` with every worker's table of pairs.

@@ -17,6 +17,7 @@ use dataflows::{Diff, REJECTS, Tick};
 
 use crate::config::{self, Shop};
 use crate::decode::{self, Decoder, Duplicates, Form, Row, SourceConfig};
+use crate::durable;
 use crate::feed::{Asked, Counts, Feed, refit};
 use crate::names::Dictionary;
 use crate::source::Record;
@@ -58,6 +59,9 @@ pub enum Error {
     /// The workers could not be started.
     #[error(transparent)]
     Worker(#[from] worker::Error),
+    /// A tick could not be decided.
+    #[error(transparent)]
+    Durable(#[from] durable::Error),
     /// The ticks are not those of the story.
     #[error("events.csv:{line}: {reason}")]
     Tick {
@@ -188,7 +192,7 @@ impl Story {
         };
         for row in &self.rows {
             while driver.upper() < Tick(row.tick) {
-                feed.commit(driver);
+                feed.commit(driver)?;
                 checked(driver, &feed)?;
             }
             let before = driver.upper();
@@ -203,7 +207,7 @@ impl Story {
             let outcome = decoder.decode(EVENTS, &Record::of(row.line, &fields), &mut names);
             let asked = Row { source: decoder.source(), file, line: row.line, outcome };
             let asked = Asked::of(asked, &mut names).map_err(collision)?;
-            feed.row(driver, asked);
+            feed.row(driver, asked)?;
             if driver.upper() != before {
                 if driver.upper() != before.next() {
                     let reason = "an erasure is a tick of its own; give it the tick after those of \
@@ -216,7 +220,7 @@ impl Story {
         if let Some(last) = self.rows.last()
             && driver.upper() <= Tick(last.tick)
         {
-            feed.commit(driver);
+            feed.commit(driver)?;
             checked(driver, &feed)?;
         }
         Ok((names, feed.counts(), driver.upper()))

@@ -37,11 +37,11 @@
 //! };
 //! let rfm = run(&Layout::threads(1), Settings::default(), Store::new(false), move |driver| {
 //!     let mut ingest = Ingest::new(None);
-//!     ingest.put(1, event);
-//!     ingest.commit(driver);
-//!     driver.store().get(RFM, &ProfileId(ann))
+//!     ingest.put(1, event)?;
+//!     ingest.commit(driver, &[])?;
+//!     Ok::<_, affluent::durable::Error>(driver.store().get(RFM, &ProfileId(ann)))
 //! })?;
-//! let rfm = rfm.flatten().expect("Ann has ordered");
+//! let rfm = rfm.transpose()?.flatten().expect("Ann has ordered");
 //! assert_eq!((rfm.orders, rfm.spent), (1, Money(900)));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -52,6 +52,8 @@
 pub mod cache;
 pub mod config;
 pub mod decode;
+pub mod durable;
+pub mod erase;
 pub mod feed;
 pub mod fixture;
 pub mod ledger;
@@ -62,6 +64,7 @@ pub mod show;
 pub mod source;
 pub mod storage;
 pub mod text;
+pub mod trial;
 pub mod vault;
 pub mod view;
 pub mod worker;

@@ -64,8 +64,8 @@ fn of_others((op, key, event): Change) -> Change {
 
 fn feed(ingest: &mut Ingest, (op, key, event): Change) {
     match op {
-        Op::Insert | Op::Correct => ingest.put(key, event),
-        Op::Retract => ingest.retract(key),
+        Op::Insert | Op::Correct => ingest.put(key, event).expect("in memory"),
+        Op::Retract => ingest.retract(key).expect("in memory"),
     };
 }
 
@@ -85,26 +85,27 @@ fn updates(others: u64) -> BTreeMap<&'static str, Vec<u64>> {
     let counted = run(&layout, settings(), Store::new(false), move |driver| {
         let mut ingest = Ingest::new(None);
         let (key, event) = model();
-        ingest.put(key, event);
+        ingest.put(key, event).expect("in memory");
         let mut own =
             Generator::new(Shape { events: HISTORY, seed: 7 }, &settings()).map(half_named);
         own.by_ref().take(10_000).for_each(|change| feed(&mut ingest, change));
         let others_shape = Shape { events: 10 * HISTORY, seed: 11 };
         let rest = Generator::new(others_shape, &settings()).map(half_named).map(of_others);
-        let last = ingest.events().iter().map(|event| event.at).max().expect("events");
+        let events = ingest.events().expect("in memory");
+        let last = events.iter().map(|event| event.at).max().expect("events");
         // Not later than the own events, so that no day turns.
         let rest = rest.filter(|(_, _, event)| event.at <= last);
         rest.take(usize::try_from(others).expect("small"))
             .for_each(|change| feed(&mut ingest, change));
-        ingest.commit(driver);
-        ingest.commit(driver);
+        ingest.commit(driver, &[]).expect("in memory");
+        ingest.commit(driver, &[]).expect("in memory");
         let mut counts: BTreeMap<&'static str, Vec<u64>> = BTreeMap::new();
         for change in own.take(TICKS) {
             feed(&mut ingest, change);
             let views = driver.store().names();
             let of = |view: &&'static str| driver.store().updates(view);
             let (before, moved): (Vec<u64>, _) = (views.iter().map(of).collect(), driver.moved());
-            ingest.commit(driver);
+            ingest.commit(driver, &[]).expect("in memory");
             let store = driver.store().clone();
             let today = views.iter().position(|view| *view == "today");
             if today.is_some_and(|today| before[today] < store.updates("today")) {

@@ -32,7 +32,7 @@ fn story(name: &str) -> Story {
 
 /// Every view is what its batch function says.
 fn stream_is_batch(driver: &Driver<'_>, feed: &Feed, shop: &Shop) -> Result<(), String> {
-    let events = feed.ingest().events();
+    let events = feed.ingest().events().unwrap();
     let history = History::new(&events, &shop.settings);
     for view in driver.store().names() {
         if let Some(difference) = driver.store().difference(view, &history) {

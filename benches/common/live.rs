@@ -35,18 +35,18 @@ pub(crate) struct Live<'d, 'w> {
 impl Engine for Live<'_, '_> {
     fn apply(&mut self, changes: &mut Vec<Change>) {
         self.take(changes);
-        self.ingest.commit(self.driver);
+        self.ingest.commit(self.driver, &[]).expect("in memory");
     }
 
     fn load(&mut self, changes: &mut Vec<Change>) {
         self.take(changes);
         if LOAD_TICK <= self.ingest.pending() {
-            self.ingest.commit(self.driver);
+            self.ingest.commit(self.driver, &[]).expect("in memory");
         }
     }
 
     fn settle(&mut self) {
-        self.ingest.commit(self.driver);
+        self.ingest.commit(self.driver, &[]).expect("in memory");
     }
 
     fn fit(&mut self) {
@@ -61,12 +61,12 @@ impl Engine for Live<'_, '_> {
         let (who, context) = ([].into(), Context::default());
         let action = Action::Model(model);
         let event = Event { at: self.latest, id, source: Word(SOURCE), who, action, context };
-        self.ingest.put(u128::from(id.0), event);
-        self.ingest.commit(self.driver);
+        self.ingest.put(u128::from(id.0), event).expect("in memory");
+        self.ingest.commit(self.driver, &[]).expect("in memory");
     }
 
     fn erase(&mut self, identifier: Identifier) -> usize {
-        self.ingest.erase(self.driver, identifier)
+        self.ingest.erase(self.driver, &[identifier], &[]).expect("in memory")
     }
 
     fn profile(&mut self, identifier: Identifier) -> Option<(ProfileId, Option<Profile>)> {
@@ -111,10 +111,10 @@ impl Live<'_, '_> {
             match op {
                 Op::Insert | Op::Correct => {
                     self.latest = self.latest.max(event.at);
-                    self.ingest.put(key, event);
+                    self.ingest.put(key, event).expect("in memory");
                 }
                 Op::Retract => {
-                    self.ingest.retract(key);
+                    self.ingest.retract(key).expect("in memory");
                 }
             }
         }

@@ -16,7 +16,7 @@ use dataflows::score::Score;
 use jiff::tz::TimeZone;
 
 use crate::decode::{self, Reader, Rules, SourceConfig};
-use crate::names::{Dictionary, Format};
+use crate::names::{Dictionary, Format, SECRET_DEFAULT};
 
 pub use settings::{FEATURES, SCORES};
 
@@ -186,6 +186,13 @@ impl Shop {
         let place = Place { folder: folder.to_owned(), environment };
         shop.sources = source::sources(&parsed, &shop, &place).map_err(wrong)?;
         Ok(shop)
+    }
+
+    /// Uses `secret` if neither the shop's file nor the environment gives one.
+    pub fn secret_or(&mut self, secret: [u8; 16]) {
+        if self.secret == SECRET_DEFAULT {
+            self.secret = secret;
+        }
     }
 
     /// The shop's dictionary, empty.

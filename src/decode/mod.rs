@@ -105,6 +105,17 @@ pub enum Error {
         /// The column.
         column: String,
     },
+    /// A file is shorter than what was read of it before.
+    #[error(
+        "`{file}` lacks {rows} rows that were taken from it before: what has been read must stay, \
+         and other rows need a file of another name"
+    )]
+    Shorter {
+        /// The file.
+        file: String,
+        /// How many rows it lacks.
+        rows: u64,
+    },
     /// A file lacks a column that the shop's file names.
     #[error("`{file}` has no column `{column}`; it has {columns}")]
     MissingColumn {

@@ -1,6 +1,6 @@
 //! Reader: what do all the files of a shop ask for, row by row?
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use dataflows::{EventTime, Word};
 
@@ -51,6 +51,8 @@ pub struct Reader {
     file: Word,
     bytes: u64,
     progress: Progress,
+    /// How many rows of each file of a source are not to come out again.
+    taken: BTreeMap<(Word, Word), u64>,
 }
 
 impl Reader {
@@ -86,7 +88,14 @@ impl Reader {
         }
         let file = names.word_of("");
         let (record, finished) = (Record::default(), Vec::new());
-        Ok(Reader { sources: opened, finished, record, file, bytes, progress })
+        let taken = BTreeMap::new();
+        Ok(Reader { sources: opened, finished, record, file, bytes, progress, taken })
+    }
+
+    /// The first rows of these files, by source and file, were taken before and do not come out
+    /// again. They are read all the same: what counts repeats has to have seen them.
+    pub fn skip(&mut self, taken: BTreeMap<(Word, Word), u64>) {
+        self.taken = taken;
     }
 
     /// Files may grow, and new ones may come: see [`refresh`](Reader::refresh).
@@ -155,6 +164,13 @@ impl Reader {
             let record = &mut self.record;
             let outcome = match files.step(record)? {
                 Step::End => {
+                    let source = decoder.source();
+                    let short =
+                        |((of, _), rows): &(&(Word, Word), &u64)| *of == source && 0 < **rows;
+                    if let Some(((_, file), rows)) = self.taken.iter().find(short) {
+                        let file = names.text_of_word(file.0.get()).unwrap_or_default().to_owned();
+                        return Err(Error::Shorter { file, rows: *rows });
+                    }
                     self.finished.extend(self.sources.pop_front());
                     continue;
                 }
@@ -180,7 +196,13 @@ impl Reader {
                 Step::Record => decoder.decode(files.name(), record, names),
             };
             let source = decoder.source();
-            return Ok(Some(Row { source, file: self.file, line: self.record.line, outcome }));
+            match self.taken.get_mut(&(source, self.file)) {
+                Some(rows) if 0 < *rows => *rows -= 1,
+                _ => {
+                    let (file, line) = (self.file, self.record.line);
+                    return Ok(Some(Row { source, file, line, outcome }));
+                }
+            }
         }
         Ok(None)
     }

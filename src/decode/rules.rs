@@ -2,6 +2,10 @@
 
 use std::borrow::Cow;
 
+use dataflows::{Identifier, Kind};
+
+use crate::names::Dictionary;
+
 /// How one kind of identifier is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KindFormat {
@@ -22,6 +26,32 @@ pub struct Rules {
     pub decimals: u8,
     /// How far ahead of the receiving clock an event time may lie, in microseconds.
     pub future_max: i64,
+}
+
+impl Rules {
+    /// The identifier that `text`, written `kind:value`, stands for.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it, and the way out.
+    pub fn identifier(&self, text: &str, names: &Dictionary) -> Result<Identifier, String> {
+        let kinds = || {
+            let kinds: Vec<&str> = self.kinds.iter().map(|kind| kind.name.as_str()).collect();
+            kinds.join(", ")
+        };
+        let (kind, value) = text
+            .split_once(':')
+            .ok_or_else(|| format!("write `{text}` as kind:value; the kinds are {}", kinds()))?;
+        let place = self.kinds.iter().position(|known| known.name == kind);
+        let (place, format) = place
+            .and_then(|place| Some((u8::try_from(place).ok()?, self.kinds.get(place)?)))
+            .ok_or_else(|| format!("`{kind}` is no kind of identifier; they are {}", kinds()))?;
+        let value = format.normalise(value);
+        if self.blocked.blocks(&value) {
+            return Err(format!("`{value}` is a blocked value: it names nobody"));
+        }
+        Ok(names.identifier_of(Kind(place), &value))
+    }
 }
 
 /// Values of identifiers that name nobody, and so join nobody.

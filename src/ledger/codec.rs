@@ -2,11 +2,13 @@
 //!
 //! What nearly every event is made of takes few bytes: words that recur (sources, countries) are
 //! numbered, hashes stand as they are, and the common actions have a byte and their item. The rest
-//! is in the default codec. Packed events never leave the ledger.
+//! is in the default codec. On disk the numbered words stand beside the packed events.
 
 use dataflows::operator::Index;
 use dataflows::{Action, Context, Event, EventId, EventTime, Identifier, Item, SessionKey, Word};
 use std::num::NonZeroU64;
+
+use super::Error;
 
 /// Packs and unpacks events; equal events have equal bytes.
 #[derive(Debug, Default)]
@@ -77,6 +79,31 @@ impl Codec {
             _ => postcard::from_bytes(bytes).ok()?,
         };
         Some(Event { at, id, source, who, action, context })
+    }
+
+    /// How many words have a number.
+    pub(super) fn numbered(&self) -> usize {
+        self.words.len()
+    }
+
+    /// The words numbered from `first` on, as bytes.
+    pub(super) fn numbered_from(&self, first: usize) -> Vec<u8> {
+        let words = self.words.get(first..).unwrap_or_default();
+        words.iter().flat_map(|word| word.0.get().to_le_bytes()).collect()
+    }
+
+    /// The next words have these numbers, whose bytes [`numbered_from`](Codec::numbered_from) gave.
+    pub(super) fn number(&mut self, words: &[u8]) -> Result<(), Error> {
+        for word in words.chunks(8) {
+            let word =
+                word.first_chunk().and_then(|word| NonZeroU64::new(u64::from_le_bytes(*word)));
+            let before = self.words.len();
+            self.word(Word(word.ok_or(Error::Damaged("a numbered word is no word"))?));
+            if self.words.len() == before {
+                return Err(Error::Damaged("a word is numbered twice"));
+            }
+        }
+        Ok(())
     }
 
     /// The number of a word, new if it is new.

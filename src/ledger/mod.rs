@@ -4,11 +4,19 @@
 //! version of every event by its key and turns each verb into updates of the set of events: an
 //! identical repeat is a duplicate and changes nothing, another version replaces the one before.
 //!
-//! Events are kept packed: 80 to 100 bytes an event with its index, growing with the events that
-//! hold. Events with the same identifiers are chained, which is how an erasure finds them.
+//! Without a data directory events are kept packed: 80 to 100 bytes an event with its index,
+//! growing with the events that hold. With one, the [`journal`] keeps them on disk and only the
+//! index is in memory. Events with the same identifiers are chained, which is how an erasure finds
+//! them.
 
 mod arena;
+mod body;
 mod codec;
+mod erase;
+pub mod journal;
+mod replay;
+pub mod save;
+mod tell;
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -17,8 +25,10 @@ use dataflows::{Action, Diff, Event, EventId, Identifier, Who, spread};
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
+use crate::{log, vault};
 use arena::Arena;
 use codec::Codec;
+use journal::Journal;
 
 /// An event that came to hold, or holds no longer.
 pub type Update = (Rc<Event>, Diff);
@@ -48,6 +58,47 @@ pub enum Outcome {
     TooLarge,
 }
 
+/// Why the ledger could not say which events hold. Never without a data directory.
+///
+/// What was asked for has not become part of the next tick, and nothing after it can.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Bytes of the log or of a checkpoint are not what was written.
+    #[error("{0}")]
+    Damaged(&'static str),
+    /// Bytes of the log cannot be read.
+    #[error(transparent)]
+    Log(#[from] log::Error),
+    /// A person's key cannot be used.
+    #[error(transparent)]
+    Vault(#[from] vault::Error),
+    /// A part of a checkpoint cannot be read.
+    #[error("`{name}` could not be read")]
+    Part {
+        /// The file.
+        name: String,
+        /// What the operating system reports.
+        source: std::io::Error,
+    },
+    /// A text does not have the hash that it was written with.
+    #[error("a text does not have its hash: the secret is not that of the data directory")]
+    Secret,
+}
+
+/// Where packed events lie.
+#[derive(Debug)]
+enum Payloads {
+    Memory(Arena),
+    Disk(Box<Journal>),
+}
+
+impl Default for Payloads {
+    fn default() -> Payloads {
+        Payloads::Memory(Arena::default())
+    }
+}
+
 /// The current version of an event.
 #[derive(Clone, Copy, Debug)]
 struct Slot {
@@ -63,6 +114,12 @@ struct Slot {
     len: u32,
 }
 
+impl Slot {
+    fn key(&self) -> u128 {
+        (u128::from(self.high) << 64) | u128::from(self.low)
+    }
+}
+
 /// A set of identifiers: where they are in the list of all, and how many.
 #[derive(Clone, Copy, Debug)]
 struct Group {
@@ -75,7 +132,7 @@ struct Group {
 /// The events that hold.
 #[derive(Debug, Default)]
 pub struct Ledger {
-    arena: Arena,
+    payloads: Payloads,
     codec: Codec,
     slots: Vec<Slot>,
     /// The slots by the low half of the key.
@@ -92,6 +149,10 @@ pub struct Ledger {
     /// The operators' decisions about identifiers that hold.
     decisions: BTreeMap<u128, [Identifier; 2]>,
     scratch: Vec<u8>,
+    /// How many of the slots the newest checkpoint has.
+    saved: usize,
+    /// The keys of events that it has and that hold no longer.
+    gone: Vec<u128>,
 }
 
 impl Ledger {
@@ -114,10 +175,19 @@ impl Ledger {
     }
 
     /// `event` holds from now on under `key`, and the refusal of its record does no longer.
-    pub fn put(&mut self, key: u128, event: Event, updates: &mut Vec<Update>) -> Outcome {
+    ///
+    /// # Errors
+    ///
+    /// See [`Error`].
+    pub fn put(
+        &mut self,
+        key: u128,
+        event: Event,
+        updates: &mut Vec<Update>,
+    ) -> Result<Outcome, Error> {
         let reject = matches!(event.action, Action::Reject(_));
         if 0 < self.rejects && !reject {
-            self.retract(Ledger::reject_key(key), updates);
+            self.retract(Ledger::reject_key(key), updates)?;
         }
         let [high, low] = halves(key);
         debug_assert_eq!(event.id, EventId(low), "an event's id is the low half of its key");
@@ -128,30 +198,67 @@ impl Ledger {
         let outcome = match self.find(low) {
             _ if EVENT_BYTES_MAX < bytes.len() => Outcome::TooLarge,
             Some(number) if self.slot(number).high != high => Outcome::Collision,
-            Some(number) => {
-                let slot = *self.slot(number);
-                if slot.group == group && self.arena.bytes(slot.place, slot.len) == bytes {
-                    Outcome::Duplicate
-                } else {
-                    updates.extend(self.event(number).map(|old| (Rc::new(old), -1)));
-                    self.drop_slot(number);
-                    Outcome::Corrected
-                }
-            }
+            Some(number) => self.replace(number, group, &bytes, updates)?,
             None => Outcome::Accepted,
         };
         if matches!(outcome, Outcome::Accepted | Outcome::Corrected) {
-            self.rejects += usize::from(reject);
-            if let Action::Link(a, b) | Action::Unlink(a, b) = event.action {
-                self.decisions.insert(key, [a, b]);
-            }
-            let place = self.arena.push(&bytes);
+            let place = match &mut self.payloads {
+                Payloads::Memory(arena) => arena.push(&bytes),
+                Payloads::Disk(journal) => {
+                    let somebody = (group != NONE).then_some(group);
+                    journal.put(key, somebody, &event, &bytes)?
+                }
+            };
             let len = u32::try_from(bytes.len()).unwrap_or(0);
-            self.push(Slot { high, low, place, group, before: NONE, len });
+            self.hold(key, &event, Slot { high, low, place, group, before: NONE, len });
             updates.push((Rc::new(event), 1));
         }
         self.scratch = bytes;
-        outcome
+        Ok(outcome)
+    }
+
+    /// Whether the event in a slot is another than the one of `group` packed as `bytes`; if so, it
+    /// holds no longer.
+    fn replace(
+        &mut self,
+        number: u32,
+        group: u32,
+        bytes: &[u8],
+        updates: &mut Vec<Update>,
+    ) -> Result<Outcome, Error> {
+        let slot = *self.slot(number);
+        let same = slot.group == group
+            && match &self.payloads {
+                Payloads::Memory(arena) => arena.bytes(slot.place, slot.len) == bytes,
+                Payloads::Disk(journal) => {
+                    let mut old = Vec::new();
+                    let subject = journal.subject_of(slot.group);
+                    journal.read(slot.place, slot.len, slot.key(), subject, &mut old)?;
+                    old == bytes
+                }
+            };
+        if same {
+            return Ok(Outcome::Duplicate);
+        }
+        let old = self.event(number)?;
+        self.leave(number, &old);
+        updates.push((Rc::new(old), -1));
+        Ok(Outcome::Corrected)
+    }
+
+    /// `event`, which is in `slot`, holds.
+    fn hold(&mut self, key: u128, event: &Event, slot: Slot) {
+        self.rejects += usize::from(matches!(event.action, Action::Reject(_)));
+        if let Action::Link(a, b) | Action::Unlink(a, b) = event.action {
+            self.decisions.insert(key, [a, b]);
+        }
+        self.push(slot);
+    }
+
+    /// `event`, which is in a slot, holds no longer.
+    fn leave(&mut self, number: u32, event: &Event) {
+        self.rejects -= usize::from(matches!(event.action, Action::Reject(_)));
+        self.drop_slot(number);
     }
 
     /// Adds a slot, as the newest of its group.
@@ -166,56 +273,45 @@ impl Ledger {
     }
 
     /// The event under `key` holds no longer.
-    pub fn retract(&mut self, key: u128, updates: &mut Vec<Update>) -> Outcome {
+    ///
+    /// # Errors
+    ///
+    /// See [`Error`].
+    pub fn retract(&mut self, key: u128, updates: &mut Vec<Update>) -> Result<Outcome, Error> {
         let [high, low] = halves(key);
-        match self.find(low) {
-            Some(number) if self.slot(number).high == high => {
-                let old = self.event(number);
-                self.rejects -= usize::from(
-                    old.as_ref().is_some_and(|event| matches!(event.action, Action::Reject(_))),
-                );
-                updates.extend(old.map(|old| (Rc::new(old), -1)));
-                self.drop_slot(number);
-                self.compact();
-                Outcome::Retracted
-            }
-            _ => Outcome::Unknown,
+        let Some(number) = self.find(low).filter(|number| self.slot(*number).high == high) else {
+            return Ok(Outcome::Unknown);
+        };
+        let old = self.event(number)?;
+        if let Payloads::Disk(journal) = &mut self.payloads {
+            journal.retract(key);
         }
+        self.leave(number, &old);
+        updates.push((Rc::new(old), -1));
+        self.compact_memory();
+        Ok(Outcome::Retracted)
     }
 
-    /// No event with one of these sets of identifiers holds any longer; gives their number.
-    pub fn erase(
-        &mut self,
-        groups: impl IntoIterator<Item = Who>,
-        updates: &mut Vec<Update>,
-    ) -> usize {
-        let before = updates.len();
-        for who in groups {
-            let same = |group: &u32| Who::of(ids(&self.ids, &self.groups, *group)) == Some(who);
-            let Ok(entry) = self.group_of.find_entry(who.0, same) else { continue };
-            let (group, _) = entry.remove();
-            let Group { first, len, mut newest } = self.groups[at_index(group)];
-            while newest != NONE {
-                let slot = *self.slot(newest);
-                if 0 < slot.len {
-                    updates.extend(self.event(newest).map(|old| (Rc::new(old), -1)));
-                    self.drop_slot(newest);
-                }
-                newest = slot.before;
-            }
-            self.ids[at_index(first)..][..at_index(len)].fill(Identifier::default());
-            self.groups[at_index(group)].newest = NONE;
-        }
-        self.compact();
-        updates.len() - before
+    /// The event that holds under `key`.
+    ///
+    /// # Errors
+    ///
+    /// See [`Error`].
+    pub fn get(&self, key: u128) -> Result<Option<Event>, Error> {
+        let [high, low] = halves(key);
+        let found = self.find(low).filter(|number| self.slot(*number).high == high);
+        found.map(|number| self.event(number)).transpose()
     }
 
     /// All events that hold, by id.
-    #[must_use]
-    pub fn events(&self) -> Vec<Rc<Event>> {
+    ///
+    /// # Errors
+    ///
+    /// See [`Error`].
+    pub fn events(&self) -> Result<Vec<Rc<Event>>, Error> {
         let mut numbers: Vec<u32> = self.index.iter().copied().collect();
         numbers.sort_unstable_by_key(|number| self.slot(*number).low);
-        numbers.into_iter().filter_map(|number| self.event(number)).map(Rc::new).collect()
+        numbers.into_iter().map(|number| self.event(number).map(Rc::new)).collect()
     }
 
     /// How many bytes the ledger keeps.
@@ -224,7 +320,11 @@ impl Ledger {
         let slots = self.slots.capacity() * size_of::<Slot>();
         let groups = self.groups.capacity() * size_of::<Group>() + self.group_of.allocation_size();
         let ids = self.ids.capacity() * size_of::<Identifier>();
-        self.arena.capacity() + slots + self.index.allocation_size() + groups + ids
+        let payloads = match &self.payloads {
+            Payloads::Memory(arena) => arena.capacity(),
+            Payloads::Disk(journal) => journal.bytes(),
+        };
+        payloads + slots + self.index.allocation_size() + groups + ids
     }
 
     fn slot(&self, number: u32) -> &Slot {
@@ -260,28 +360,48 @@ impl Ledger {
     }
 
     /// The event in a slot.
-    fn event(&self, number: u32) -> Option<Event> {
+    fn event(&self, number: u32) -> Result<Event, Error> {
         let slot = self.slot(number);
-        let bytes = self.arena.bytes(slot.place, slot.len);
-        self.codec.decode(bytes, EventId(slot.low), ids(&self.ids, &self.groups, slot.group).into())
+        let who = ids(&self.ids, &self.groups, slot.group);
+        let mut read = Vec::new();
+        let bytes = match &self.payloads {
+            Payloads::Memory(arena) => arena.bytes(slot.place, slot.len),
+            Payloads::Disk(journal) => {
+                let subject = journal.subject_of(slot.group);
+                journal.read(slot.place, slot.len, slot.key(), subject, &mut read)?;
+                &read
+            }
+        };
+        let event = self.codec.decode(bytes, EventId(slot.low), who.into());
+        event.ok_or(Error::Damaged("an event is of no known form"))
     }
 
     /// The event in a slot holds no longer.
     fn drop_slot(&mut self, number: u32) {
-        self.slots[at_index(number)].len = 0;
         let slot = self.slots[at_index(number)];
+        self.slots[at_index(number)].len = 0;
         if let Ok(entry) = self.index.find_entry(slot.low, |other| *other == number) {
             entry.remove();
         }
         self.dead += 1;
-        let key = (u128::from(slot.high) << 64) | u128::from(slot.low);
-        self.decisions.remove(&key);
+        if at_index(number) < self.saved {
+            self.gone.push(slot.key());
+        }
+        self.decisions.remove(&slot.key());
     }
 
     /// The operators' decisions about identifiers that hold, with their keys.
     #[must_use]
     pub fn decisions(&self) -> Vec<(u128, [Identifier; 2])> {
         self.decisions.iter().map(|(key, pair)| (*key, *pair)).collect()
+    }
+
+    /// [`compact`](Ledger::compact) at once; with a journal it waits until the body is written,
+    /// which knows groups by their numbers.
+    fn compact_memory(&mut self) {
+        if let Payloads::Memory(_) = self.payloads {
+            self.compact();
+        }
     }
 
     /// Gives back the space of what holds no longer, once that is most of it.
@@ -292,15 +412,31 @@ impl Ledger {
             return;
         }
         let old = std::mem::take(self);
+        self.saved = old.slots[..old.saved].iter().filter(|slot| 0 < slot.len).count();
+        self.gone = old.gone;
         self.rejects = old.rejects;
         self.decisions = old.decisions;
         self.codec = old.codec;
+        let (from, subjects) = match old.payloads {
+            Payloads::Memory(arena) => (Some(arena), Vec::new()),
+            Payloads::Disk(mut journal) => {
+                let subjects = std::mem::take(&mut journal.subjects);
+                self.payloads = Payloads::Disk(journal);
+                (None, subjects)
+            }
+        };
         for slot in old.slots.iter().filter(|slot| 0 < slot.len) {
-            let place = self.arena.push(old.arena.bytes(slot.place, slot.len));
-            let mut moved = Slot { place, group: NONE, before: NONE, ..*slot };
+            let mut moved = Slot { group: NONE, before: NONE, ..*slot };
+            if let (Some(from), Payloads::Memory(to)) = (&from, &mut self.payloads) {
+                moved.place = to.push(from.bytes(slot.place, slot.len));
+            }
             let ids = ids(&old.ids, &old.groups, slot.group);
             if let Some(who) = Who::of(ids) {
                 moved.group = self.group_of(who, ids);
+                if let Payloads::Disk(journal) = &mut self.payloads {
+                    let subject = subjects.get(at_index(slot.group)).copied().unwrap_or(0);
+                    journal.know(moved.group, subject);
+                }
             }
             self.push(moved);
         }

@@ -55,17 +55,17 @@ fn every_part_of_an_event_is_kept() {
             let key = 10 * number + part;
             let at = i64::MIN + i64::try_from(key).unwrap();
             let event = Event { context, action: action.clone(), ..event(key, at, Some(1)) };
-            ledger.put(key, event.clone(), &mut Vec::new());
+            ledger.put(key, event.clone(), &mut Vec::new()).unwrap();
             expected.push(event);
         }
     }
     // More words than fit one byte of a number.
     for source in 100..400 {
         let event = Event { source: word(source), ..event(u128::from(source), 0, None) };
-        ledger.put(u128::from(source), event.clone(), &mut Vec::new());
+        ledger.put(u128::from(source), event.clone(), &mut Vec::new()).unwrap();
         expected.push(event);
     }
-    let held: Vec<_> = ledger.events().iter().map(|event| (**event).clone()).collect();
+    let held: Vec<_> = ledger.events().unwrap().iter().map(|event| (**event).clone()).collect();
     assert_eq!(held, expected);
 }
 
@@ -73,14 +73,14 @@ fn every_part_of_an_event_is_kept() {
 fn a_repeat_is_a_duplicate_and_another_version_a_correction() {
     let (mut ledger, mut updates) = (Ledger::default(), Vec::new());
     let first = event(5, 1, Some(1));
-    assert_eq!(ledger.put(5, first.clone(), &mut updates), Outcome::Accepted);
+    assert_eq!(ledger.put(5, first.clone(), &mut updates).unwrap(), Outcome::Accepted);
     for _ in 0..5 {
-        assert_eq!(ledger.put(5, first.clone(), &mut updates), Outcome::Duplicate);
+        assert_eq!(ledger.put(5, first.clone(), &mut updates).unwrap(), Outcome::Duplicate);
     }
     let second = event(5, 1, Some(2));
-    assert_eq!(ledger.put(5, second.clone(), &mut updates), Outcome::Corrected);
-    assert_eq!(ledger.retract(5, &mut updates), Outcome::Retracted);
-    assert_eq!(ledger.retract(5, &mut updates), Outcome::Unknown);
+    assert_eq!(ledger.put(5, second.clone(), &mut updates).unwrap(), Outcome::Corrected);
+    assert_eq!(ledger.retract(5, &mut updates).unwrap(), Outcome::Retracted);
+    assert_eq!(ledger.retract(5, &mut updates).unwrap(), Outcome::Unknown);
     let expected = [(first.clone(), 1), (first, -1), (second.clone(), 1), (second, -1)];
     assert_eq!(updates, expected.map(shared));
     assert!(ledger.is_empty());
@@ -89,10 +89,10 @@ fn a_repeat_is_a_duplicate_and_another_version_a_correction() {
 #[test]
 fn ids_that_collide_are_refused() {
     let (mut ledger, mut updates) = (Ledger::default(), Vec::new());
-    ledger.put(5, event(5, 1, None), &mut updates);
+    ledger.put(5, event(5, 1, None), &mut updates).unwrap();
     let other = (9 << 64) | 5;
-    assert_eq!(ledger.put(other, event(other, 2, None), &mut updates), Outcome::Collision);
-    assert_eq!(ledger.retract(other, &mut updates), Outcome::Unknown);
+    assert_eq!(ledger.put(other, event(other, 2, None), &mut updates).unwrap(), Outcome::Collision);
+    assert_eq!(ledger.retract(other, &mut updates).unwrap(), Outcome::Unknown);
     assert_eq!(updates.len(), 1);
 }
 
@@ -102,8 +102,8 @@ fn a_record_that_is_mended_is_no_longer_refused() {
     let key = Ledger::reject_key(5);
     let reject = Reject { reason: word(3), field: None, file: word(4), line: 1 };
     let refusal = Event { action: Action::Reject(reject), ..event(key, 0, None) };
-    ledger.put(key, refusal.clone(), &mut updates);
-    ledger.put(5, event(5, 1, None), &mut updates);
+    ledger.put(key, refusal.clone(), &mut updates).unwrap();
+    ledger.put(5, event(5, 1, None), &mut updates).unwrap();
     let expected = [(refusal.clone(), 1), (refusal, -1), (event(5, 1, None), 1)];
     assert_eq!(updates, expected.map(shared));
 }
@@ -113,7 +113,7 @@ fn an_oversized_event_is_refused() {
     let (mut ledger, mut updates) = (Ledger::default(), Vec::new());
     let traits = vec![(word(1), word(u64::MAX)); EVENT_BYTES_MAX / 8];
     let large = Event { action: Action::Identify(traits), ..event(5, 1, None) };
-    assert_eq!(ledger.put(5, large, &mut updates), Outcome::TooLarge);
+    assert_eq!(ledger.put(5, large, &mut updates).unwrap(), Outcome::TooLarge);
     assert!(updates.is_empty());
 }
 
@@ -131,17 +131,17 @@ fn it_agrees_with_a_plain_map_through_erasures_and_compactions() {
         match next(100) {
             0..70 => {
                 let event = event(key, i64::try_from(next(3)).unwrap(), Some(u128::from(next(40))));
-                ledger.put(key, event.clone(), &mut updates);
+                ledger.put(key, event.clone(), &mut updates).unwrap();
                 model.insert(key, event);
             }
             70..98 => {
-                let outcome = ledger.retract(key, &mut updates);
+                let outcome = ledger.retract(key, &mut updates).unwrap();
                 let known = model.remove(&key).is_some();
                 assert_eq!(outcome == Outcome::Retracted, known, "step {step}");
             }
             _ => {
                 let who = Who::of(&event(0, 0, Some(u128::from(next(40)))).who);
-                let gone = ledger.erase(who, &mut updates);
+                let gone = ledger.erase(who, &mut updates).unwrap();
                 let before = model.len();
                 model.retain(|_, event| event.key() != who);
                 assert_eq!(gone, before - model.len(), "step {step}");
@@ -151,6 +151,6 @@ fn it_agrees_with_a_plain_map_through_erasures_and_compactions() {
     }
     let mut expected: Vec<_> = model.into_values().collect();
     expected.sort_by_key(|event| event.id);
-    let held: Vec<_> = ledger.events().iter().map(|event| (**event).clone()).collect();
+    let held: Vec<_> = ledger.events().unwrap().iter().map(|event| (**event).clone()).collect();
     assert_eq!(held, expected);
 }

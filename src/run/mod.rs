@@ -4,24 +4,29 @@
 //! and decides a tick whenever enough has changed, and one when the input ends.
 
 mod follow;
+mod operate;
 pub mod summary;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use dataflows::{History, Settings, Tick};
+use dataflows::{History, Settings, Tick, Word};
 
 use crate::config::{self, FEATURES, SCORES, Shop};
 use crate::decode::{self, Cancelled, Reader};
+use crate::durable::{self, Opened};
 use crate::feed::{Asked, Feed, refit};
 use crate::names::Dictionary;
 use crate::source::Progress;
 use crate::view::Store;
 use crate::view::snapshot::{self, About, Manifest};
-use crate::worker::{self, Driver, Layout};
+use crate::worker::{self, Driver, Layout, recover};
 
+pub use operate::operate;
 pub use summary::Report;
 
 /// How many rows are decoded before they are handed over.
@@ -46,6 +51,9 @@ pub enum Error {
     /// The snapshot could not be written; the one before is still there.
     #[error(transparent)]
     Snapshot(#[from] snapshot::Error),
+    /// The data directory cannot be used, or not any more.
+    #[error(transparent)]
+    Durable(#[from] durable::Error),
 }
 
 /// The files of a shop, found and not yet read.
@@ -53,6 +61,7 @@ pub enum Error {
 pub struct Input {
     reader: Reader,
     names: Dictionary,
+    opened: Option<Opened>,
 }
 
 impl Input {
@@ -64,7 +73,13 @@ impl Input {
     pub fn open(shop: &Shop) -> Result<Input, Error> {
         let mut names = shop.dictionary();
         let reader = shop.open(&mut names)?;
-        Ok(Input { reader, names })
+        Ok(Input { reader, names, opened: None })
+    }
+
+    /// Everything is to be durable in this data directory, and goes on from what it holds.
+    #[must_use]
+    pub fn durable(self, opened: Opened) -> Input {
+        Input { opened: Some(opened), ..self }
     }
 
     /// How many bytes all files have.
@@ -93,7 +108,14 @@ pub struct Plan {
     pub audit: bool,
     /// Goes on after the input's end, with what is added to the files, until this says stop.
     pub follow: Option<Receiver<()>>,
+    /// Ends the run before the input's end once it is set: what has been read is decided.
+    pub stop: Arc<AtomicBool>,
+    /// Is told how far recovery has come.
+    pub recovery: Recovery,
 }
+
+/// How far recovery has come, for any thread to ask; `None` before and after it.
+pub type Recovery = Arc<Mutex<Option<recover::Progress>>>;
 
 /// What a run came to.
 #[derive(Debug)]
@@ -128,6 +150,9 @@ enum Batch {
     End(Cancelled),
 }
 
+/// How many rows of each file of a source have been taken before.
+type Taken = BTreeMap<(Word, Word), u64>;
+
 /// What a run shares with its threads.
 type Shared = Arc<Mutex<Dictionary>>;
 
@@ -152,7 +177,7 @@ pub fn run(
 ) -> Result<Option<Done>, Error> {
     let settings = shop.settings.clone();
     let store = Store::new(false);
-    let Some(Input { mut reader, names }) = input.filter(|_| plan.layout.leads()) else {
+    let Some(Input { mut reader, names, opened }) = input.filter(|_| plan.layout.leads()) else {
         worker::run(&plan.layout, settings, store, |_| ())?;
         return Ok(None);
     };
@@ -162,9 +187,16 @@ pub fn run(
     let names = Arc::new(Mutex::new(names));
     let (sender, batches) = bounded(BATCHES_MAX);
     let (shared, follow) = (Arc::clone(&names), plan.follow.clone());
-    let reading = std::thread::spawn(move || read(reader, &shared, follow.as_ref(), &sender));
+    let (start, started) = bounded::<Taken>(1);
+    let reading = std::thread::spawn(move || {
+        // Where the driver is gone before it knows what to read there is nothing to read.
+        let Ok(taken) = started.recv() else { return };
+        reader.skip(taken);
+        read(reader, &shared, follow.as_ref(), &sender);
+    });
     let layout = plan.layout.clone();
-    let course = Course { shop: shop.clone(), plan, names: Arc::clone(&names) };
+    let names_of_course = Arc::clone(&names);
+    let course = Course { shop: shop.clone(), plan, names: names_of_course, opened, start };
     let outcome = worker::run(&layout, settings, store.clone(), move |driver| {
         course.drive(driver, batches, &caught_up)
     });
@@ -226,6 +258,9 @@ struct Course {
     shop: Shop,
     plan: Plan,
     names: Shared,
+    opened: Option<Opened>,
+    /// Tells the reading thread where to begin.
+    start: Sender<Taken>,
 }
 
 /// What the driver hands back.
@@ -238,7 +273,7 @@ struct Driven {
 impl Course {
     /// Takes all rows to the engine.
     fn drive(
-        self,
+        mut self,
         driver: &mut Driver<'_>,
         batches: Receiver<Result<Batch, decode::Error>>,
         caught_up: &dyn Fn(&Report),
@@ -246,6 +281,11 @@ impl Course {
         let feed = Feed::new(Some(refit(&self.shop)), &mut lock(&self.names));
         let unnamed = |_| decode::Error::Collision("a reason for a reject".into());
         let mut feed = feed.map_err(unnamed)?;
+        if let Some(mut opened) = self.opened.take() {
+            opened.durable.name(Arc::clone(&self.names));
+            feed.recover(driver, refit(&self.shop), opened, &self.plan.recovery)?;
+        }
+        drop(self.start.send(feed.taken().clone()));
         let (mut report, mut manifest) = (Report::default(), None);
         for batch in &batches {
             match batch? {
@@ -254,12 +294,14 @@ impl Course {
                         if self.full(driver) {
                             break;
                         }
-                        feed.row(driver, row);
+                        feed.row(driver, row)?;
                         if self.shop.run.tick_events <= feed.pending() {
-                            feed.commit(driver);
+                            feed.commit(driver)?;
                         }
                     }
-                    if !self.full(driver) {
+                    if self.stopped() {
+                        feed.commit(driver)?;
+                    } else if !self.full(driver) {
                         continue;
                     }
                 }
@@ -272,9 +314,9 @@ impl Course {
                     }
                     report.cancelled = cancelled;
                     if self.plan.at_tick == Some(driver.upper().0) {
-                        feed.commit(driver);
+                        feed.commit(driver)?;
                     } else {
-                        feed.finish(driver);
+                        feed.finish(driver)?;
                     }
                 }
             }
@@ -285,15 +327,21 @@ impl Course {
                 manifest = Some(snapshot::write(driver.store(), &*names, tick, &about, path)?);
             }
             caught_up(&report);
-            if self.full(driver) {
+            if self.full(driver) || self.stopped() {
                 break;
             }
         }
+        feed.close(driver)?;
         let audit = match self.plan.audit {
-            true => audit(driver, &feed, &self.shop.settings),
+            true => audit(driver, &feed, &self.shop.settings)?,
             false => Vec::new(),
         };
         Ok(Driven { report, manifest, audit })
+    }
+
+    /// Whether somebody wants it to end.
+    fn stopped(&self) -> bool {
+        self.plan.stop.load(Ordering::Relaxed)
     }
 
     /// Whether the last tick that is wanted has been decided.
@@ -303,15 +351,23 @@ impl Course {
 }
 
 /// Compares every view with its batch function.
-fn audit(driver: &Driver<'_>, feed: &Feed, settings: &Settings) -> Vec<Audited> {
-    let events: Vec<Rc<_>> = feed.ingest().events();
+///
+/// # Errors
+///
+/// The events cannot be read from the data directory.
+pub fn audit(
+    driver: &Driver<'_>,
+    feed: &Feed,
+    settings: &Settings,
+) -> Result<Vec<Audited>, durable::Error> {
+    let events: Vec<Rc<_>> = feed.ingest().events()?;
     let history = History::new(&events, settings);
     let compared = driver.store().names().into_iter().map(|view| Audited {
         view,
         rows: driver.store().len(view),
         difference: driver.store().difference(view, &history),
     });
-    compared.collect()
+    Ok(compared.collect())
 }
 
 /// What a reader of a snapshot has to know of `shop`.

@@ -91,6 +91,12 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether the disk is full, so that it may be tried again.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        matches!(self, Error::Full { .. })
+    }
+
     pub(super) fn write(file: &'static str) -> impl Fn(io::Error) -> Error {
         move |source| match source.kind() {
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Error::Full { file, source },

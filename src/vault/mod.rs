@@ -14,6 +14,7 @@
 #![deny(clippy::indexing_slicing)]
 
 mod error;
+mod own;
 mod people;
 mod random;
 mod seal;
@@ -22,7 +23,8 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-use crate::storage::{Format, Storage, Unlike, checksum};
+use crate::storage::Storage;
+use own::{key_file, read_key};
 use people::{COUNTS_AT, LIST_AT, LIST_MAX, Wrapping, slot_at, slots_in};
 use seal::KEY_BYTES;
 
@@ -37,9 +39,6 @@ pub const DIRECTORY_KEY: &str = "directory.key";
 /// The folder of the persons' keys, and where a new file of them is written.
 const KEYS: &str = "keys";
 const ASIDE: &str = "keys/people.new";
-
-/// What the directory's key begins with.
-const FORMAT: Format = Format { letters: *b"afflukey", version: 1 };
 
 /// How many keys are made at once, unless [`Vault::pools_of`] says otherwise.
 pub const POOL: usize = 1024;
@@ -190,6 +189,18 @@ impl Vault {
         self.pool_keys = keys.max(1);
     }
 
+    /// Makes keys if none is left, so that the next person's is at hand.
+    ///
+    /// # Errors
+    ///
+    /// None is at hand, and it may be tried again.
+    pub fn spare(&mut self) -> Result<(), Error> {
+        while self.keys.get(self.used).is_some_and(|key| *key == [0; KEY_BYTES]) {
+            self.used += 1;
+        }
+        if self.used < self.keys.len() { Ok(()) } else { self.make_pool() }
+    }
+
     /// The key of a new person: durable, and handed out once.
     ///
     /// Cost: three syncs for each thousand of people, else nothing.
@@ -327,6 +338,13 @@ impl Vault {
         opened.ok_or(Error::Sealed)
     }
 
+    /// The secret that names are hashed under, where the shop's file gives none.
+    #[must_use]
+    pub fn secret(&self) -> [u8; 16] {
+        let secret = seal::sign(&self.pseudonyms, b"names");
+        secret.first_chunk().copied().unwrap_or_default()
+    }
+
     /// Whether a key was destroyed.
     #[must_use]
     pub fn is_destroyed(&self, slot: Slot) -> bool {
@@ -453,29 +471,6 @@ fn write_new(storage: &dyn Storage, name: &str, bytes: &[u8]) -> io::Result<()> 
     let mut file = storage.create(name)?;
     file.append(bytes)?;
     file.sync()
-}
-
-/// The file of the directory's key.
-fn key_file(key: &[u8; KEY_BYTES]) -> Vec<u8> {
-    let mut bytes = FORMAT.head().to_vec();
-    bytes.extend(key);
-    bytes.extend(checksum(0, &bytes).to_le_bytes());
-    bytes
-}
-
-/// The directory's key.
-fn read_key(storage: &dyn Storage) -> Result<[u8; KEY_BYTES], Error> {
-    let bytes = storage.read(DIRECTORY_KEY).map_err(Error::read(DIRECTORY_KEY))?;
-    let fields = FORMAT.check(&bytes).map_err(|unlike| match unlike {
-        Unlike::Newer(version) => {
-            Error::Newer { file: DIRECTORY_KEY, version, known: FORMAT.version }
-        }
-        Unlike::Damaged => Error::Damaged { file: DIRECTORY_KEY, offset: 0 },
-    })?;
-    let mut rest = fields;
-    rest.take()
-        .filter(|key| key_file(key) == bytes)
-        .ok_or(Error::Damaged { file: DIRECTORY_KEY, offset: 0 })
 }
 
 /// The number of a place in memory.

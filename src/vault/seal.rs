@@ -8,6 +8,8 @@ use chacha20poly1305::{ChaCha20Poly1305, Key, Tag};
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
+use crate::storage::Fields;
+
 /// How many bytes sealing adds.
 pub(super) const TAG_BYTES: usize = 16;
 
@@ -19,8 +21,16 @@ pub(super) const KEY_BYTES: usize = 32;
 pub struct Nonce(pub u32, pub u64);
 
 impl Nonce {
+    /// The nonce of these bytes.
+    #[must_use]
+    pub fn of(bytes: [u8; 12]) -> Nonce {
+        let mut fields = Fields(&bytes);
+        Nonce(fields.u32().unwrap_or_default(), fields.u64().unwrap_or_default())
+    }
+
     /// Its bytes.
-    pub(super) fn bytes(self) -> [u8; 12] {
+    #[must_use]
+    pub fn bytes(self) -> [u8; 12] {
         let mut bytes = [0; 12];
         let all = self.0.to_le_bytes().into_iter().chain(self.1.to_le_bytes());
         bytes.iter_mut().zip(all).for_each(|(to, from)| *to = from);

@@ -1,6 +1,7 @@
 //! Tests: does a key open what it sealed, and nothing else, until it is destroyed?
 
 use super::*;
+use crate::storage::Format;
 use crate::storage::{Dice, Model, Plan};
 
 fn new_vault(disk: &Model) -> Vault {

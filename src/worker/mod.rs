@@ -7,6 +7,7 @@
 pub mod clock;
 pub mod ingest;
 mod publish;
+pub mod recover;
 pub mod refit;
 
 use std::cell::Cell;
@@ -127,6 +128,10 @@ pub struct Driver<'w> {
     others: Vec<(Sender<Feed>, Thread)>,
     store: Store,
     upper: Tick,
+    /// The tick of the dataflows that is the first of this engine.
+    base: u64,
+    /// What has been given to the dataflows, while somebody wants to know.
+    given: Option<Vec<Update>>,
     moved: Rc<Cell<i64>>,
 }
 
@@ -140,7 +145,19 @@ impl Driver<'_> {
     /// The first tick that is not yet decided.
     #[must_use]
     pub fn upper(&self) -> Tick {
-        self.upper
+        Tick(self.upper.0 - self.base)
+    }
+
+    /// Takes back all that was given to the dataflows since this was asked last, so that another
+    /// engine can begin with tick 0 in them: for trials, which would take long to make dataflows
+    /// for each.
+    pub fn begin_anew(&mut self) {
+        if let Some(given) = self.given.replace(Vec::new()) {
+            let back = given.into_iter().map(|(event, diff)| (event, -diff));
+            self.tick(back.collect());
+        }
+        self.given = Some(Vec::new());
+        self.base = self.upper.0;
     }
 
     /// How many updates operators of this worker have sent each other, if they are counted.
@@ -158,10 +175,19 @@ impl Driver<'_> {
         &self.store
     }
 
+    /// The next tick that is decided is `tick`, or the one that is next already if that is later.
+    pub fn skip_to(&mut self, tick: Tick) {
+        self.upper = self.upper.max(Tick(self.base + tick.0));
+        self.input.advance_to(self.upper);
+    }
+
     /// Decides the next tick: these updates hold from it on. Returns when all views show it.
     pub fn tick(&mut self, updates: Vec<Update>) -> Tick {
         let tick = self.upper;
         self.upper = tick.next();
+        if let Some(given) = &mut self.given {
+            given.extend(updates.iter().cloned());
+        }
         if self.others.is_empty() {
             for (event, diff) in updates {
                 self.input.update(event, diff);
@@ -187,7 +213,7 @@ impl Driver<'_> {
         self.input.flush();
         let (probe, upper) = (&self.probe, self.upper);
         self.worker.step_or_park_while(Some(PARK), || probe.less_than(&upper));
-        tick
+        Tick(tick.0 - self.base)
     }
 }
 
@@ -259,7 +285,9 @@ fn start(layout: &Layout, settings: Settings, store: Store, drive: Drive) -> Res
         if let Some(drive) = drive {
             let store = store.clone();
             let upper = Tick(0);
-            let mut driver = Driver { worker, input, probe, others, store, upper, moved };
+            let (base, given) = (0, None);
+            let mut driver =
+                Driver { worker, input, probe, others, store, upper, base, given, moved };
             drive(&mut driver);
             assert!(driver.upper < Tick(u64::MAX), "ticks do not run out");
             for (sender, thread) in &driver.others {
@@ -314,6 +342,7 @@ fn follow(
         match feeds.try_recv() {
             Ok((Tick(u64::MAX), _)) | Err(TryRecvError::Disconnected) => return,
             Ok((tick, updates)) => {
+                input.advance_to(tick);
                 for (event, diff) in updates {
                     input.update(Rc::new(event), diff);
                 }

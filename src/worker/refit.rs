@@ -6,6 +6,7 @@
 use dataflows::event::{Action, Context, Day, Event, EventId, EventTime, Model, Word, spread};
 use dataflows::settings::{SegmentCount, SegmentSettings};
 use dataflows::{CELLS, SPREAD, TODAY, Tick, fit};
+use serde::{Deserialize, Serialize};
 
 use crate::view::Store;
 
@@ -38,6 +39,13 @@ struct Fitted {
     mean: Option<i64>,
 }
 
+/// What has to be as it was when a log is taken up again; the model itself is an event.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct State {
+    newest: Option<(Tick, Option<Day>, Option<i64>)>,
+    erased: Option<Option<Day>>,
+}
+
 /// Decides when a fit is due, and makes it.
 #[derive(Clone, Debug)]
 pub struct Refit {
@@ -54,6 +62,27 @@ impl Refit {
     #[must_use]
     pub fn new(policy: Policy, settings: SegmentSettings, source: Word) -> Refit {
         Refit { policy, settings, source, newest: None, erased: None }
+    }
+
+    /// What has to be as it was when a log is taken up again.
+    pub(super) fn state(&self) -> State {
+        let newest = self.newest.as_ref().map(|fitted| (fitted.tick, fitted.day, fitted.mean));
+        State { newest, erased: self.erased }
+    }
+
+    /// Takes up what was; `model` gives the event of a key.
+    pub(super) fn restore<E>(
+        &mut self,
+        state: State,
+        model: impl FnOnce(u128) -> Result<Option<Event>, E>,
+    ) -> Result<(), E> {
+        self.erased = state.erased;
+        let Some((tick, day, mean)) = state.newest else { return Ok(()) };
+        let (key, _) = model_key(tick);
+        if let Some(Event { action: Action::Model(model), .. }) = model(key)? {
+            self.newest = Some(Fitted { model, tick, day, mean });
+        }
+        Ok(())
     }
 
     /// Looks at the views at `tick` and gives the `model` event that the next tick begins with, if
@@ -81,9 +110,7 @@ impl Refit {
             self.erased = None;
         }
         self.newest = Some(Fitted { model: model.clone(), tick, day: today, mean: None });
-        let key =
-            (u128::from(spread(!tick.0)) << 64) | u128::from(spread(tick.0 ^ 0x6d6f_6465_6c21));
-        let id = EventId(spread(tick.0 ^ 0x6d6f_6465_6c21));
+        let (key, id) = model_key(tick);
         let (source, action) = (self.source, Action::Model(model));
         let event = Event { at, id, source, who: [].into(), action, context: Context::default() };
         Some((key, event))
@@ -130,4 +157,10 @@ impl Refit {
         };
         today.is_some() && wanted < store.len(CELLS.name)
     }
+}
+
+/// The key of the model that was fitted on the views at `tick`, and the event's id.
+fn model_key(tick: Tick) -> (u128, EventId) {
+    let low = spread(tick.0 ^ 0x6d6f_6465_6c21);
+    ((u128::from(spread(!tick.0)) << 64) | u128::from(low), EventId(low))
 }
