@@ -265,11 +265,6 @@ impl Reading<'_> {
             storage.remove(&name).map_err(|source| Error::write(name, source))?;
             changed = true;
         }
-        for number in numbers.iter().filter(|number| **number < first) {
-            let name = segment::name(*number);
-            storage.remove(&name).map_err(|source| Error::write(&name, source))?;
-            removed.push(name);
-        }
         for segment in segments.iter().filter(|segment| newest.segment() <= segment.number) {
             let from = if segment.number == newest.segment() { newest.offset() } else { 0 };
             let torn = settle(storage, segment, from)
@@ -277,7 +272,16 @@ impl Reading<'_> {
             changed |= torn.is_some();
             bytes += torn.unwrap_or(0);
         }
-        if changed || !removed.is_empty() {
+        if changed {
+            storage.sync_dir(LOG).map_err(|source| Error::sync(LOG, source))?;
+        }
+        // Only now is what follows them durable.
+        for number in numbers.iter().filter(|number| **number < first) {
+            let name = segment::name(*number);
+            storage.remove(&name).map_err(|source| Error::write(&name, source))?;
+            removed.push(name);
+        }
+        if !removed.is_empty() {
             storage.sync_dir(LOG).map_err(|source| Error::sync(LOG, source))?;
         }
         let tick = walk.next;

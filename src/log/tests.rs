@@ -183,6 +183,32 @@ fn compaction_removes_whole_segments_and_never_the_last() {
 }
 
 #[test]
+fn old_segments_go_only_when_what_follows_them_is_durable() {
+    for cut in 0..20 {
+        for seed in 0..100 {
+            let disk = Model::new(seed);
+            let (mut directory, mut log) = new_log(&disk);
+            fill(&mut log, 2);
+            let mark = log.mark();
+            log.rotate();
+            log.append(Tick(2), &body(2)).unwrap();
+            let since = |superblock: &mut Superblock| {
+                (superblock.mark, superblock.since) = (mark, mark.upper);
+            };
+            directory.change(since).unwrap();
+            assert_eq!(log.compact(mark.upper).unwrap(), Vec::<String>::new());
+            disk.plan(Plan { fail_sync: Some(0), ..Plan::default() });
+            assert!(log.sync().is_err());
+            drop((directory, log));
+            disk.plan(Plan { cut: Some(cut), ..Plan::default() });
+            drop(reopen(&disk));
+            let (_directory, log, _) = reopen(&disk.crash(seed)).unwrap();
+            assert!(Tick(2) <= log.upper(), "cut at {cut}, seed {seed}");
+        }
+    }
+}
+
+#[test]
 fn what_changes_while_the_log_is_open_is_found_when_it_is_read() {
     let disk = Model::new(1);
     let (_directory, mut log) = new_log(&disk);
