@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use affluent::trial::Kind;
 use clap::{Args, Parser, Subcommand};
 
 /// Incremental personalization for shops: every result is what a batch job would have given.
@@ -46,6 +47,9 @@ pub(crate) enum Command {
     /// Check a receipt: is the person gone from every view and from every byte?
     #[command(after_help = VERIFY)]
     VerifyErasure(VerifyArgs),
+    /// Put the engine's promises to the test, on a modelled disk that fails in every way.
+    #[command(after_help = TRIAL)]
+    Trial(TrialArgs),
     /// Print the fields of the canonical input format.
     #[command(
         after_help = "Examples:\n  affluent schema\n  affluent schema --json > record.schema.json"
@@ -242,6 +246,37 @@ pub(crate) struct VerifyArgs {
     #[arg(long, value_name = "TEXT")]
     pub(crate) value: Vec<String>,
     /// Worker threads.
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = workers)]
+    pub(crate) workers: usize,
+}
+
+const TRIAL: &str = "\
+Examples:
+  affluent trial
+  affluent trial --seeds 100000 --workers 2
+  affluent trial crash --first 4711 --seeds 1
+      one trial again, by the seed that a failure has named
+
+crash    random shops that ingest, correct, retract, erase, write checkpoints and everything anew,
+         on a disk that loses power at any write, fails to sync, or is full: what was acknowledged
+         is there, and every view is what its batch function gives
+rescale  stops and goes on with 1, 2, 4 and 1 workers: the same bytes of every view
+canary   plants texts in identifiers, names and values, erases the person, and looks for them in
+         every byte of the directory
+Exit code 1 if a promise was broken.";
+
+#[derive(Args)]
+pub(crate) struct TrialArgs {
+    /// What is tried.
+    #[arg(default_values_t = [Kind::Crash])]
+    pub(crate) what: Vec<Kind>,
+    /// How many trials.
+    #[arg(long, default_value_t = 1000, value_name = "N")]
+    pub(crate) seeds: u64,
+    /// The first seed.
+    #[arg(long, default_value_t = 20_101_201, value_name = "SEED")]
+    pub(crate) first: u64,
+    /// Trials at a time.
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = workers)]
     pub(crate) workers: usize,
 }

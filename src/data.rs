@@ -4,10 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use affluent::config::Shop;
-use affluent::durable::{self, Found};
+use affluent::durable::{self, Found, Health};
 use affluent::erase::verify::{self, Trace};
 use affluent::erase::{Receipt, erase};
-use affluent::run::{self, Audited, Recovery, audit, operate};
+use affluent::run::{self, Audited, audit, operate};
 use affluent::storage::Disk;
 use affluent::text;
 use affluent::vault::{POOL, System};
@@ -61,7 +61,7 @@ pub(crate) fn erased(mut shop: Shop, args: &EraseArgs) -> Result<Option<Receipt>
         args.identifiers.iter().map(|text| shop.rules.identifier(text, &names)).collect();
     let identifiers = identifiers.map_err(Error::Question)?;
     let (layout, now) = (Layout::threads(args.workers), args.now);
-    let receipt = operate(&shop, found, &layout, Recovery::default(), move |feed, driver, _| {
+    let receipt = operate(&shop, found, &layout, Health::default(), move |feed, driver, _| {
         let receipt = erase(feed, driver, &identifiers, now)?;
         feed.close(driver)?;
         Ok(receipt)
@@ -107,7 +107,7 @@ pub(crate) fn verified(mut shop: Shop, args: &VerifyArgs) -> Result<(bool, Strin
     let layout = Layout::threads(args.workers);
     let of = receipt.clone();
     let (audited, tick, digests) =
-        operate(&shop, found, &layout, Recovery::default(), move |feed, driver, _| {
+        operate(&shop, found, &layout, Health::default(), move |feed, driver, _| {
             let tick = driver.upper().0.saturating_sub(1);
             let digests = (tick == of.tick).then(|| of.agrees(driver.store()));
             Ok((audit(driver, feed, &settings)?, tick, digests))

@@ -10,15 +10,16 @@ use std::sync::atomic::Ordering;
 
 use affluent::config::{self, REFERENCE, Shop};
 use affluent::decode::fields::{json_schema, schema_text};
-use affluent::durable::Found;
+use affluent::durable::{Found, State};
 use affluent::fixture::{self, Story};
 use affluent::log::Limits;
 use affluent::run::summary::summary;
 use affluent::run::{self, Done, Input, Plan, Report};
 use affluent::show::{self, Question};
 use affluent::text;
+use affluent::trial;
 use affluent::worker::{self, Layout, clock};
-use args::{AuditArgs, Cli, Command, RunArgs, What};
+use args::{AuditArgs, Cli, Command, RunArgs, TrialArgs, What};
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -47,6 +48,8 @@ enum Failure {
     Signal(#[from] ctrlc::Error),
     #[error(transparent)]
     Data(#[from] data::Error),
+    #[error(transparent)]
+    Worker(#[from] worker::Error),
     #[error("cannot read or write")]
     Print(#[from] std::io::Error),
 }
@@ -106,6 +109,7 @@ fn act(command: Command) -> Result<ExitCode, Failure> {
                 return Ok(ExitCode::from(1));
             }
         },
+        Command::Trial(args) => return trials(&args),
         Command::VerifyErasure(args) => {
             let (well, says) = data::verified(Shop::load(&args.shop)?, &args)?;
             print(&says)?;
@@ -215,22 +219,27 @@ fn read(
     if let Some(found) = found {
         input = input.durable(found.open(Limits::default()).map_err(run::Error::from)?);
     }
-    let bar = Arc::new(ProgressBar::with_draw_target(
-        Some(input.bytes()),
-        match std::io::stderr().is_terminal() {
-            true => ProgressDrawTarget::stderr(),
-            false => ProgressDrawTarget::hidden(),
-        },
-    ));
-    let style = "{bar:30} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left";
+    let bar = Arc::new(ProgressBar::with_draw_target(Some(input.bytes()), target()));
+    let style = "{bar:30} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left {msg}";
     bar.set_style(ProgressStyle::with_template(style).unwrap_or(ProgressStyle::default_bar()));
-    let progress = input.progress();
+    let (progress, health) = (input.progress(), plan.health.clone());
     let (end, ended) = crossbeam_channel::bounded::<()>(0);
     let shown = Arc::clone(&bar);
     let drawing = std::thread::spawn(move || {
         let wait = std::time::Duration::from_millis(100);
+        let mut before = State::Starting;
         while ended.recv_timeout(wait) == Err(crossbeam_channel::RecvTimeoutError::Timeout) {
             shown.set_position(progress.bytes());
+            let state = health.state();
+            if state != before {
+                match &state {
+                    State::Hydrating { .. } => shown.set_message(state.to_string()),
+                    State::Degraded(_) => eprintln!("{state}"),
+                    State::Live if matches!(before, State::Degraded(_)) => eprintln!("live again"),
+                    State::Live | State::Starting => shown.set_message(""),
+                }
+                before = state;
+            }
         }
         shown.finish_and_clear();
     });
@@ -242,6 +251,33 @@ fn read(
     drop(end);
     drop(drawing.join());
     Ok(done?)
+}
+
+/// Runs trials: exit code 1 if a promise was broken.
+fn trials(args: &TrialArgs) -> Result<ExitCode, Failure> {
+    let mut broken = false;
+    for kind in &args.what {
+        let bar = ProgressBar::with_draw_target(Some(args.seeds), target());
+        let tally =
+            trial::trials(*kind, args.first..args.first + args.seeds, args.workers, &|done| {
+                bar.set_position(done);
+            })?;
+        bar.finish_and_clear();
+        print(&format!("{kind}, seeds from {}: {tally}\n", args.first))?;
+        for (seed, violation) in &tally.violations {
+            print(&format!("  seed {seed}: {violation}\n"))?;
+        }
+        broken |= !tally.violations.is_empty();
+    }
+    Ok(ExitCode::from(u8::from(broken)))
+}
+
+/// Where progress is drawn: on a terminal, or not at all.
+fn target() -> ProgressDrawTarget {
+    match std::io::stderr().is_terminal() {
+        true => ProgressDrawTarget::stderr(),
+        false => ProgressDrawTarget::hidden(),
+    }
 }
 
 fn audit(args: &AuditArgs) -> Result<ExitCode, Failure> {

@@ -25,6 +25,8 @@ pub struct Checkpoint {
     pub events: u64,
     /// How many keys of people have ever been somebody's.
     pub keys: u32,
+    /// The digest of the settings that the views are of, in hexadecimal digits.
+    pub settings: String,
     /// The parts that hold them, in order: a later one goes on from those before.
     pub parts: Vec<Part>,
     /// The views.

@@ -24,6 +24,7 @@
 
 pub mod checkpoint;
 pub mod erased;
+mod health;
 mod open;
 mod part;
 mod write;
@@ -42,6 +43,7 @@ use crate::vault;
 use checkpoint::Checkpoint;
 use erased::Erasures;
 
+pub use health::{Health, State};
 pub use open::{Found, Names, Opened};
 pub use write::Rewritten;
 
@@ -121,6 +123,8 @@ pub struct Durable {
     names: Arc<Mutex<Dictionary>>,
     /// The texts that the dictionary knew before anything was taken up.
     own: Vec<Span>,
+    /// The digest of the settings that the views are of.
+    settings: String,
     /// The checkpoints, the newest last.
     checkpoints: Vec<Checkpoint>,
     /// How many bytes the log has had since the newest.
@@ -134,8 +138,9 @@ pub struct Durable {
     patience: Option<Patience>,
 }
 
-/// Waits for room on a disk that is full, as the error says; `false` gives up.
-pub type Patience = Box<dyn FnMut(&Error) -> bool + Send>;
+/// Waits for room on a disk that is full, as the error says; `false` gives up. `None` says that it
+/// went on.
+pub type Patience = Box<dyn FnMut(Option<&Error>) -> bool + Send>;
 
 impl std::fmt::Debug for Durable {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -193,18 +198,24 @@ impl Durable {
 
     /// Appends a tick's frame, which may have to wait for room.
     fn append(&mut self, ledger: &mut Ledger, tick: Tick, body: &[u8]) -> Result<(), Error> {
+        let mut waiting = false;
         loop {
             let keys = match ledger.journal_mut() {
                 Some(journal) => journal.vault_mut().spare().map_err(Error::from),
                 None => Ok(()),
             };
             let appended = keys.and_then(|()| Ok(self.log.append(tick, body)?));
-            let Err(error) = appended else { return Ok(()) };
-            let waited = match &mut self.patience {
-                Some(wait) if error.is_full() => wait(&error),
+            let Err(error) = appended else {
+                if let Some(wait) = self.patience.as_mut().filter(|_| waiting) {
+                    wait(None);
+                }
+                return Ok(());
+            };
+            waiting = match &mut self.patience {
+                Some(wait) if error.is_full() => wait(Some(&error)),
                 _ => false,
             };
-            if !waited {
+            if !waiting {
                 return Err(error);
             }
         }

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use dataflows::Tick;
+use dataflows::{Settings, Tick};
+use sha2::{Digest as _, Sha256};
 
 use super::checkpoint::{Checkpoint, Part};
 use super::erased::Erasures;
@@ -135,6 +136,7 @@ impl Found {
             log,
             names: Arc::new(Mutex::new(Dictionary::new(SECRET_DEFAULT))),
             own: Vec::new(),
+            settings: String::new(),
             checkpoints,
             since: 0,
             size,
@@ -168,10 +170,12 @@ impl Durable {
         Names(Arc::clone(&self.names))
     }
 
-    /// From now on texts are learnt and looked up in `names`.
-    pub fn name(&mut self, names: Arc<Mutex<Dictionary>>) {
+    /// From now on texts are learnt and looked up in `names`, and views are of `settings`.
+    pub fn name(&mut self, names: Arc<Mutex<Dictionary>>, settings: &Settings) {
         self.own = lock(&names).take_fresh();
         self.names = names;
+        let written = format!("{} {settings:?}", env!("CARGO_PKG_VERSION"));
+        self.settings = hex(&Sha256::digest(written.as_bytes()));
     }
 
     /// Calls `block` with every block of a part and the place of its first byte.
@@ -185,13 +189,16 @@ impl Durable {
     }
 
     /// Whether every view of `store` has the digest that the newest checkpoint says; `false` where
-    /// other views are kept now than then.
+    /// the settings are not those of then, so that the views may be others.
     ///
     /// # Errors
     ///
     /// A view has another.
     pub fn compare(&self, store: &Store) -> Result<bool, Error> {
         let Some(checkpoint) = self.newest() else { return Ok(false) };
+        if checkpoint.settings != self.settings {
+            return Ok(false);
+        }
         let mut all = true;
         for image in &checkpoint.views {
             match store.digest(&image.view) {

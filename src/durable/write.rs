@@ -71,7 +71,8 @@ impl Durable {
         let events = u64::try_from(ledger.len()).unwrap_or(u64::MAX);
         let views = self.write_aside(store, tick)?;
         let keys = ledger.journal().map_or(0, Journal::keys);
-        let checkpoint = Checkpoint { tick, events, keys, parts, views };
+        let settings = self.settings.clone();
+        let checkpoint = Checkpoint { tick, events, keys, settings, parts, views };
         self.install(&checkpoint)?;
         ledger.keep(saving, |at| place_in_part(number, at).0);
         self.size = checkpoint.views.iter().map(|view| view.bytes).sum::<u64>() + bytes;

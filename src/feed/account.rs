@@ -3,16 +3,15 @@
 //! Each tick's frame in the log has what it changed of the account, a checkpoint has all of it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Mutex;
 
 use dataflows::{EventTime, Word};
 use serde::{Deserialize, Serialize};
 
 use super::Feed;
-use crate::durable::{Error, Opened};
+use crate::durable::{Error, Health, Opened, State};
 use crate::ledger;
-use crate::view::lock;
 use crate::worker::Driver;
+use crate::worker::ingest::wait_for_room;
 use crate::worker::recover::{self, Listen, Progress};
 use crate::worker::refit::Refit;
 
@@ -100,13 +99,13 @@ impl Feed {
         driver: &mut Driver<'_>,
         refit: Refit,
         opened: Opened,
-        progress: &Mutex<Option<Progress>>,
+        health: &Health,
     ) -> Result<(), Error> {
-        let opened = (opened.durable, opened.journal);
-        let mut listener = Listener { feed: self, progress };
+        let mut opened = (opened.durable, opened.journal);
+        opened.0.wait_with(wait_for_room(health.clone()));
+        let mut listener = Listener { feed: self, health };
         let recovered = recover::recover(driver, Some(refit), opened, &mut listener)?;
         self.ingest = recovered.ingest;
-        *lock(progress) = None;
         Ok(())
     }
 }
@@ -114,7 +113,7 @@ impl Feed {
 /// Hears what recovery finds.
 struct Listener<'f> {
     feed: &'f mut Feed,
-    progress: &'f Mutex<Option<Progress>>,
+    health: &'f Health,
 }
 
 impl Listen for Listener<'_> {
@@ -123,7 +122,8 @@ impl Listen for Listener<'_> {
     }
 
     fn progress(&mut self, progress: Progress) {
-        *lock(self.progress) = Some(progress);
+        let (of, events) = progress.events;
+        self.health.set(State::Hydrating { events, of, ticks: progress.frames });
     }
 }
 

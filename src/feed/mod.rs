@@ -11,15 +11,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use dataflows::{Action, Event, EventTime, Identifier, Reject, Tick, Word};
 
 use crate::decode::{Change, Row, reject_event, rejected};
-use crate::durable::{Error, Rewritten};
+use crate::durable::{Durable, Error, Rewritten};
 use crate::ledger::{self, Ledger, Outcome};
 use crate::names::{Collision, Dictionary};
-use crate::worker::Driver;
 use crate::worker::ingest::{ENGINE, Erased, Ingest};
 use crate::worker::refit::{Policy, Refit};
+use crate::worker::{Driver, clock};
 use account::{FileOf, Reason};
 
 pub use account::Counts;
+
+/// Within how many seconds the bytes of those who were erased have to go, unless the shop says.
+const ERASE_WITHIN: u64 = 24 * 3600;
 
 /// Why a row is refused that could be decoded: what goes on from a field's name, and that field.
 const REFUSALS: [(&str, Option<&str>); 4] = [
@@ -88,6 +91,8 @@ pub struct Feed {
     span: Option<(EventTime, EventTime)>,
     /// How many changes the next tick has so far.
     pending: usize,
+    /// Within how many seconds the bytes of those who were erased have to go.
+    erase_within: u64,
 }
 
 impl Feed {
@@ -111,6 +116,7 @@ impl Feed {
             refusals,
             span: None,
             pending: 0,
+            erase_within: ERASE_WITHIN,
         })
     }
 
@@ -164,7 +170,7 @@ impl Feed {
         self.pending = 0;
         let note = self.note(false);
         let tick = self.ingest.commit(driver, &note)?;
-        self.checkpoint(driver, false, false)?;
+        self.keep_up(driver)?;
         Ok(tick)
     }
 
@@ -187,6 +193,23 @@ impl Feed {
         self.ingest.checkpoint(driver, whole, &note)
     }
 
+    /// Writes a checkpoint where one is due: the log has outgrown the last one, or the bytes of
+    /// somebody who was erased have to go. A full disk is no reason to stop: the log goes on.
+    fn keep_up(&mut self, driver: &mut Driver<'_>) -> Result<(), Error> {
+        let since = self.ingest.durable().and_then(Durable::erased_since);
+        let due = since.map(|since| since.saturating_add(self.erase_within));
+        let whole = due.is_some_and(|due| due <= clock::unix_seconds());
+        match self.checkpoint(driver, false, whole) {
+            Err(error) if error.is_full() => Ok(()),
+            done => done.map(drop),
+        }
+    }
+
+    /// The bytes of those who were erased have to go within so many hours.
+    pub fn erase_within(&mut self, hours: u32) {
+        self.erase_within = 3600 * u64::from(hours);
+    }
+
     /// Leaves nothing to replay: a checkpoint of all that was decided, and without those who were
     /// erased, if their bytes are still there.
     ///
@@ -194,6 +217,7 @@ impl Feed {
     ///
     /// The checkpoint before is still there, and the log goes on from it.
     pub fn close(&mut self, driver: &mut Driver<'_>) -> Result<(), Error> {
+        self.keep_up(driver)?;
         self.checkpoint(driver, true, false)?;
         match self.ingest.durable_mut() {
             Some(durable) => durable.note(),

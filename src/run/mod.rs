@@ -18,13 +18,13 @@ use dataflows::{History, Settings, Tick, Word};
 
 use crate::config::{self, FEATURES, SCORES, Shop};
 use crate::decode::{self, Cancelled, Reader};
-use crate::durable::{self, Opened};
+use crate::durable::{self, Health, Opened, State};
 use crate::feed::{Asked, Feed, refit};
 use crate::names::Dictionary;
 use crate::source::Progress;
 use crate::view::Store;
 use crate::view::snapshot::{self, About, Manifest};
-use crate::worker::{self, Driver, Layout, recover};
+use crate::worker::{self, Driver, Layout};
 
 pub use operate::operate;
 pub use summary::Report;
@@ -110,12 +110,9 @@ pub struct Plan {
     pub follow: Option<Receiver<()>>,
     /// Ends the run before the input's end once it is set: what has been read is decided.
     pub stop: Arc<AtomicBool>,
-    /// Is told how far recovery has come.
-    pub recovery: Recovery,
+    /// Is told how the engine is.
+    pub health: Health,
 }
-
-/// How far recovery has come, for any thread to ask; `None` before and after it.
-pub type Recovery = Arc<Mutex<Option<recover::Progress>>>;
 
 /// What a run came to.
 #[derive(Debug)]
@@ -282,9 +279,12 @@ impl Course {
         let unnamed = |_| decode::Error::Collision("a reason for a reject".into());
         let mut feed = feed.map_err(unnamed)?;
         if let Some(mut opened) = self.opened.take() {
-            opened.durable.name(Arc::clone(&self.names));
-            feed.recover(driver, refit(&self.shop), opened, &self.plan.recovery)?;
+            opened.durable.name(Arc::clone(&self.names), &self.shop.settings);
+            let within = self.shop.refit.erase_within_hours;
+            feed.recover(driver, refit(&self.shop), opened, &self.plan.health)?;
+            feed.erase_within(within);
         }
+        self.plan.health.set(State::Live);
         drop(self.start.send(feed.taken().clone()));
         let (mut report, mut manifest) = (Report::default(), None);
         for batch in &batches {

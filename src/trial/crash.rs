@@ -10,6 +10,7 @@ use dataflows::{Action, Event, History, IDENTITY, Identifier, SegmentCount, Sett
 
 use super::Tally;
 use super::history::{Act, Held, Shop};
+use super::rescale::{Digests, digests};
 use crate::durable::{Durable, Error, Found};
 use crate::ledger;
 use crate::log::Limits;
@@ -27,12 +28,8 @@ const ACTS: usize = 60;
 /// Small, so that a trial changes segments a few times.
 const LIMITS: Limits = Limits { segment_bytes: 1500, frame_bytes_max: 1 << 20 };
 
-/// Runs the trials of these seeds on one worker each of `workers`.
-///
-/// # Errors
-///
-/// The workers could not be started.
-pub fn crashes(seeds: Range<u64>) -> Result<Tally, worker::Error> {
+/// Runs the trials of these seeds.
+pub(super) fn crashes(seeds: Range<u64>) -> Result<Tally, worker::Error> {
     let settings = settings();
     let done =
         worker::run(&Layout::threads(1), settings.clone(), Store::new(false), move |driver| {
@@ -52,7 +49,7 @@ pub fn crashes(seeds: Range<u64>) -> Result<Tally, worker::Error> {
 }
 
 /// Settings under which much happens in few events.
-fn settings() -> Settings {
+pub(super) fn settings() -> Settings {
     let mut settings = Settings { rfm_window_days: 9, basket_items_max: 2, ..Settings::default() };
     settings.segments.count = SegmentCount::Fixed(2);
     settings
@@ -70,23 +67,23 @@ impl Listen for Deaf {
 }
 
 /// A trial.
-struct Trial {
+pub(super) struct Trial {
     settings: Settings,
     dice: Dice,
-    disk: Model,
-    names: Arc<Mutex<Dictionary>>,
-    shop: Shop,
+    pub(super) disk: Model,
+    pub(super) names: Arc<Mutex<Dictionary>>,
+    pub(super) shop: Shop,
     /// What holds with all that has come.
     held: Held,
     /// What holds at the start of each tick that may be the next one after a crash, and how many
     /// ticks are acknowledged.
     decided: BTreeMap<u64, Held>,
     acknowledged: u64,
-    tally: Tally,
+    pub(super) tally: Tally,
 }
 
 /// Why an act was not done.
-enum Failed {
+pub(super) enum Failed {
     /// The disk has failed: the program ends.
     Disk,
     /// A promise was broken.
@@ -100,7 +97,7 @@ impl From<String> for Failed {
 }
 
 impl Trial {
-    fn new(seed: u64, settings: Settings) -> Trial {
+    pub(super) fn new(seed: u64, settings: Settings) -> Trial {
         let mut dictionary = Dictionary::new(SECRET_DEFAULT);
         let shop = Shop::new(seed, &mut dictionary);
         Trial {
@@ -177,15 +174,48 @@ impl Trial {
         self.disk = self.disk.crash(self.dice.roll());
     }
 
+    /// Some acts on a disk that does not fail, after which everything is decided: the digests of
+    /// all views, which must be those of `before` when it begins.
+    pub(super) fn stretch(
+        &mut self,
+        driver: &mut Driver<'_>,
+        acts: usize,
+        before: Option<&Digests>,
+    ) -> Result<Digests, String> {
+        let said = |failed| match failed {
+            Failed::Disk => "the disk failed without a plan".to_owned(),
+            Failed::Violation(violation) => violation,
+        };
+        let mut ingest = self.start(driver).map_err(said)?;
+        if before.is_some_and(|before| *before != digests(driver.store())) {
+            return Err("a view has other bytes than before".to_owned());
+        }
+        for _ in 0..acts {
+            let act = self.shop.act();
+            self.act(act, driver, &mut ingest).map_err(said)?;
+        }
+        self.commit(driver, &mut ingest).map_err(said)?;
+        Ok(digests(driver.store()))
+    }
+
     /// Starts the program, and compares all that it says with what was acknowledged.
-    fn start(&mut self, driver: &mut Driver<'_>) -> Result<Ingest, Failed> {
+    pub(super) fn start(&mut self, driver: &mut Driver<'_>) -> Result<Ingest, Failed> {
+        self.restart(driver, &|_| Ok(()))
+    }
+
+    /// [`start`](Trial::start), with a look at what it knows by name from the directory alone.
+    pub(super) fn restart(
+        &mut self,
+        driver: &mut Driver<'_>,
+        known: &dyn Fn(&Dictionary) -> Result<(), String>,
+    ) -> Result<Ingest, Failed> {
         let storage: Arc<dyn Storage> = Arc::new(self.disk.clone());
         let random = Box::new(Dice::new(self.dice.roll()));
         let found = Found::find(storage, random, 16).map_err(|error| self.judge(&error))?;
         let mut opened = found.open(LIMITS).map_err(|error| self.judge(&error))?;
         // What a new process knows by name it knows from the directory.
         *crate::view::lock(&self.names) = Dictionary::new(SECRET_DEFAULT);
-        opened.durable.name(Arc::clone(&self.names));
+        opened.durable.name(Arc::clone(&self.names), &self.settings);
         self.be_patient(&mut opened.durable);
         driver.begin_anew();
         let refit = Refit::new(
@@ -198,6 +228,7 @@ impl Trial {
         let recovered = recovered.map_err(|error| self.judge(&error))?;
         let ingest = recovered.ingest;
         self.compare(driver, &ingest)?;
+        known(&crate::view::lock(&self.names))?;
         // What decoders learn again when the program goes on.
         Shop::learn_all(&mut crate::view::lock(&self.names));
         Ok(ingest)
@@ -226,8 +257,8 @@ impl Trial {
     /// Makes room when the disk is full.
     fn be_patient(&self, durable: &mut Durable) {
         let (disk, mut times) = (self.disk.clone(), 0);
-        durable.wait_with(Box::new(move |_| {
-            times += 1;
+        durable.wait_with(Box::new(move |full| {
+            times += usize::from(full.is_some());
             disk.plan(Plan::default());
             times < 3
         }));
@@ -271,7 +302,7 @@ impl Trial {
     }
 
     /// Does an act.
-    fn act(
+    pub(super) fn act(
         &mut self,
         act: Act,
         driver: &mut Driver<'_>,

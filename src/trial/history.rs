@@ -63,6 +63,16 @@ impl Shop {
         Shop { dice: Dice::new(seed), ids, words }
     }
 
+    /// All identifiers.
+    pub(super) fn identifiers(&self) -> &[Identifier] {
+        &self.ids
+    }
+
+    /// All words.
+    pub(super) fn words(&self) -> &[Word] {
+        &self.words
+    }
+
     /// Learns all names that such shops have.
     pub(super) fn learn_all(names: &mut Dictionary) {
         Shop::new(0, names);

@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::num::NonZeroU64;
 use std::rc::Rc;
+use std::time::Duration;
 
 use dataflows::identity::Owned;
 use dataflows::{
@@ -17,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::refit::{self, Refit};
 use super::{Driver, clock};
-use crate::durable::{Durable, Error, Rewritten};
+use crate::durable::{self, Durable, Error, Health, Patience, Rewritten};
 use crate::ledger::{self, Ledger, Outcome, Update};
 
 /// The source of the events that the engine adds itself.
@@ -360,6 +361,25 @@ impl Ingest {
     pub fn events(&self) -> Result<Vec<Rc<Event>>, ledger::Error> {
         self.ledger.events()
     }
+}
+
+/// How long is waited before a full disk is tried again.
+const FULL_WAIT: Duration = Duration::from_secs(1);
+
+/// Waits for room on a full disk, for ever, and says so in `health`.
+#[must_use]
+pub fn wait_for_room(health: Health) -> Patience {
+    Box::new(move |full| match full {
+        Some(error) => {
+            health.degraded(error);
+            std::thread::sleep(FULL_WAIT);
+            true
+        }
+        None => {
+            health.set(durable::State::Live);
+            true
+        }
+    })
 }
 
 /// The event that says that `day` is today, and its key.
