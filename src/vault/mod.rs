@@ -129,9 +129,10 @@ impl Vault {
         vault.damaged = file.damaged;
         // The name may not be durable, after a rewrite whose last step failed.
         vault.storage.sync_dir(KEYS).map_err(Error::write(PEOPLE))?;
-        // A count may be in the cache only, after a sync that failed.
+        // A count or the list may be in the cache only, after a sync that failed.
         if !file.settled {
-            vault.erase(&file.doomed).map_err(Error::write(PEOPLE))?;
+            let listed = vault.list(&file.doomed);
+            listed.and_then(|()| vault.erase(&file.doomed)).map_err(Error::write(PEOPLE))?;
             vault.count().map_err(Error::write(PEOPLE))?;
         }
         if vault.storage.exists(ASIDE).map_err(Error::read(ASIDE))? {
@@ -373,16 +374,16 @@ impl Vault {
             self.erase(&doomed).map_err(Error::write(PEOPLE))?;
         }
         for slots in slots.chunks(LIST_MAX) {
-            let doomed = people::list_sector(slots);
-            let listed = || {
-                let mut file = self.storage.open(PEOPLE)?;
-                file.write_at(LIST_AT, &doomed)?;
-                file.sync()
-            };
-            listed().map_err(Error::write(PEOPLE))?;
-            self.erase(slots).map_err(Error::write(PEOPLE))?;
+            self.list(slots).and_then(|()| self.erase(slots)).map_err(Error::write(PEOPLE))?;
         }
         Ok(())
+    }
+
+    /// Makes the list of what is to be destroyed durable.
+    fn list(&self, slots: &[u32]) -> io::Result<()> {
+        let mut file = self.storage.open(PEOPLE)?;
+        file.write_at(LIST_AT, &people::list_sector(slots))?;
+        file.sync()
     }
 
     /// Writes zeros over keys that a durable list names, and empties the list.

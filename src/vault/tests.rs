@@ -206,3 +206,21 @@ fn files_that_do_not_belong_together_are_refused() {
     disk.tamper(PEOPLE, |bytes| bytes[..16].copy_from_slice(&newer)).unwrap();
     assert!(matches!(reopen(&disk), Err(Error::Newer { version: 4, known: 1, .. })));
 }
+
+#[test]
+fn a_list_that_is_only_in_the_cache_is_written_before_it_is_followed() {
+    for cut in 0..8 {
+        for seed in 0..100 {
+            let disk = Model::new(seed);
+            let mut vault = new_vault(&disk);
+            let slots: Vec<Slot> = (0..8).map(|_| vault.next().unwrap()).collect();
+            disk.plan(Plan { fail_sync: Some(0), ..Plan::default() });
+            assert!(matches!(vault.destroy(&slots[2..6]), Err(Error::Write { .. })));
+            drop(vault);
+            disk.plan(Plan { cut: Some(cut), ..Plan::default() });
+            drop(reopen(&disk));
+            let vault = reopen(&disk.crash(seed)).unwrap();
+            assert!(!vault.is_destroyed(slots[1]), "cut at {cut}, seed {seed}");
+        }
+    }
+}
