@@ -34,6 +34,44 @@ impl Disk {
         &self.root
     }
 
+    /// Copies a file to another folder, durably but for its name; gives how many bytes it has.
+    ///
+    /// # Errors
+    ///
+    /// There is one of the name already, or a part of it may have been written.
+    pub fn copy(&self, name: &str, to: &Disk) -> io::Result<u64> {
+        let mut from = fs::File::open(self.path(name)?)?;
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true).mode(MODE);
+        let mut file = options.open(to.path(name)?)?;
+        let bytes = io::copy(&mut from, &mut file)?;
+        file.sync_data()?;
+        Ok(bytes)
+    }
+
+    /// Gives a file that is never changed a second name in another folder, or copies it where the
+    /// file system cannot; whether it was linked, and how many bytes it has.
+    ///
+    /// # Errors
+    ///
+    /// There is one of the name already, or a part of a copy may have been written.
+    pub fn lend(&self, name: &str, to: &Disk) -> io::Result<(bool, u64)> {
+        let (from, linked) = (self.path(name)?, to.path(name)?);
+        match fs::hard_link(&from, &linked) {
+            Err(error)
+                if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::AlreadyExists) =>
+            {
+                Ok((false, self.copy(name, to)?))
+            }
+            made => {
+                made?;
+                let file = fs::File::open(&linked)?;
+                file.sync_data()?;
+                Ok((true, file.metadata()?.len()))
+            }
+        }
+    }
+
     /// The path of a name, which must not lead out of the folder.
     fn path(&self, name: &str) -> io::Result<PathBuf> {
         let plain = |part: &str| !part.is_empty() && part != "." && part != "..";
