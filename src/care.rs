@@ -7,6 +7,7 @@ use std::sync::Arc;
 use affluent::config::Shop;
 use affluent::durable::erased::Erasures;
 use affluent::durable::{self, Look};
+use affluent::erase::Receipt;
 use affluent::run::about;
 use affluent::show::{self, Pictures, Question, answer};
 use affluent::storage::{Disk, Storage};
@@ -16,6 +17,7 @@ use affluent::tend::repair::repair;
 use affluent::tend::restore::{Restored, restore};
 use affluent::tend::{self, Finding};
 use affluent::text::many;
+use affluent::vault::Vault;
 use dataflows::Tick;
 use rustix::fs::{Access, access};
 
@@ -175,10 +177,12 @@ pub(crate) fn checked(mut shop: Shop, args: &CheckArgs) -> Result<(bool, String)
     let mut says = format!("{} is well.\n", args.shop.display());
     let Some(data) = &args.data else { return Ok((true, says)) };
     let storage: Arc<dyn Storage> = Arc::new(Disk::new(data));
-    if let Ok(vault) = affluent::vault::Vault::look(Arc::clone(&storage)) {
+    let vault = Vault::look(Arc::clone(&storage)).ok();
+    if let Some(vault) = &vault {
         shop.secret_or(vault.secret());
     }
     let mut checked = check(&storage, Some(&|| shop.dictionary()));
+    checked.findings.extend(receipts(&storage, vault.as_ref()));
     checked.findings.extend(around(data, &storage));
     for finding in &checked.findings {
         says += &format!("{}: {finding}\n", if finding.grave { "fault" } else { "note" });
@@ -205,10 +209,25 @@ pub(crate) fn checked(mut shop: Shop, args: &CheckArgs) -> Result<(bool, String)
     Ok((faults == 0, says))
 }
 
+/// Receipts that this directory has not signed as they are.
+fn receipts(storage: &Arc<dyn Storage>, vault: Option<&Vault>) -> Vec<Finding> {
+    let signed = |name: &String| {
+        let receipt = serde_json::from_slice::<Receipt>(&storage.read(name).ok()?).ok()?;
+        receipt.is_signed(vault?).then_some(())
+    };
+    let names = storage.list("receipts").unwrap_or_default().into_iter();
+    let names = names.map(|name| format!("receipts/{name}"));
+    let what = "is not as this directory has signed it";
+    names.filter(|name| signed(name).is_none()).map(|name| note(&name, what.to_owned())).collect()
+}
+
+/// Something that is said and does no harm.
+fn note(file: &str, what: String) -> Finding {
+    Finding { file: file.to_owned(), at: None, what, grave: false }
+}
+
 /// Who else may read the files, whether they can be written, and how much room is left.
 fn around(data: &Path, storage: &Arc<dyn Storage>) -> Vec<Finding> {
-    let note =
-        |file: &str, what: String| Finding { file: file.to_owned(), at: None, what, grave: false };
     let mut findings = Vec::new();
     let mut folders = vec![String::new()];
     while let Some(folder) = folders.pop() {

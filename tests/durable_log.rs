@@ -7,7 +7,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use affluent::log::{Directory, Error, Limits, Log, Mark, Opened, Place, Superblock};
+use affluent::log::{
+    Directory, Error, Limits, Log, Mark, Opened, Outside, Place, Superblock, install, newest,
+};
 use affluent::storage::{Dice, Disk, Format, Model, Storage, checksum};
 use dataflows::Tick;
 
@@ -340,4 +342,32 @@ fn a_real_disk_keeps_a_log_and_lends_it_to_one() {
     drop((directory, log));
     let (_directory, log, _) = reopened(&disk).unwrap();
     assert_eq!((log.since(), bodies(&log).len()), (Tick(15), 16));
+}
+
+#[test]
+fn a_log_is_cut_at_any_tick_and_goes_on_from_there() {
+    let ticks = 40;
+    for upper in 0..=ticks {
+        let (disk, before) = filled(ticks);
+        let storage = shared(&disk);
+        let superblock = newest(&disk).unwrap();
+        let outside = Outside::read(Arc::clone(&storage), &superblock).unwrap();
+        assert_eq!(outside.upper(), Tick(ticks));
+        assert_eq!(outside.frames().count(), before.len());
+        assert!(matches!(outside.cut(Tick(ticks + 1)), Err(Error::Ahead { .. })));
+        let mark = outside.cut(Tick(upper)).unwrap();
+        assert_eq!(mark.upper, Tick(upper));
+        install(&disk, &Superblock { mark, generation: 1 << 20, ..superblock }).unwrap();
+        for turn in 0..2 {
+            let (mut directory, mut log, opened) = reopened(&storage).unwrap();
+            assert_eq!(opened.cut, None, "tick {upper}");
+            let kept = usize::try_from(upper).unwrap();
+            assert_eq!(bodies(&log)[..kept], before[..kept], "tick {upper}");
+            assert_eq!(log.upper(), Tick(upper + 3 * turn));
+            for tick in 0..3 {
+                log.append(Tick(upper + 3 * turn + tick), &body(1000 + tick, 300)).unwrap();
+                directory.note(log.sync().unwrap()).unwrap();
+            }
+        }
+    }
 }

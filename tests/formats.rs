@@ -13,6 +13,8 @@ use affluent::erase::erase;
 use affluent::log::{self, Limits};
 use affluent::run::{self, Audited, Input, Plan, audit, operate};
 use affluent::storage::{Dice, Disk, Format, Storage};
+use affluent::tend::Finding;
+use affluent::tend::check::check;
 use affluent::worker::Layout;
 use dataflows::{Action, Context, Event, EventId, EventTime, IDENTITY, Item};
 
@@ -170,6 +172,39 @@ fn a_directory_of_every_version_is_what_its_batch_functions_give() {
         assert_eq!(newest.checkpoint.unwrap().0 + TAIL, LAST);
         assert_eq!(Erasures::read(&disk).unwrap().0.len(), 1);
     }
+}
+
+#[test]
+fn a_check_finds_every_byte_that_is_another() {
+    let ground = tempfile::tempdir().unwrap();
+    copy(&place(VERSION).join("whole"), ground.path());
+    let storage: Arc<dyn Storage> = Arc::new(Disk::new(ground.path()));
+    assert_eq!(check(&storage, None).findings, []);
+    let (mut folders, mut flipped) = (vec![String::new()], 0);
+    while let Some(folder) = folders.pop() {
+        for name in storage.list(&folder).unwrap() {
+            let name = if folder.is_empty() { name } else { format!("{folder}/{name}") };
+            let path = ground.path().join(&name);
+            if path.is_dir() {
+                // A receipt is under its signature, which the command looks at.
+                folders.extend(Some(name).filter(|name| name != "receipts"));
+                continue;
+            }
+            let bytes = std::fs::read(&path).unwrap();
+            for at in (0..bytes.len()).step_by(1 + bytes.len() / 24) {
+                let mut other = bytes.clone();
+                other[at] ^= 1 << (at % 8);
+                std::fs::write(&path, other).unwrap();
+                let findings = check(&storage, None).findings;
+                let found = |finding: &Finding| finding.file == name || finding.file.is_empty();
+                assert!(findings.iter().any(found), "{name}, byte {at}: {findings:?}");
+                flipped += 1;
+            }
+            std::fs::write(&path, bytes).unwrap();
+        }
+    }
+    assert!(500 < flipped);
+    assert_eq!(check(&storage, None).findings, []);
 }
 
 /// Whether an error is the one that is expected.

@@ -49,6 +49,42 @@ fn a_backup_is_taken_while_a_process_goes_on_writing() {
 }
 
 #[test]
+fn a_backup_is_taken_while_checkpoints_come_and_go() {
+    let ground = Ground::new();
+    ground.run("data", &[]);
+    let (shop, data) = (ground.at("shop.toml"), ground.at("data"));
+    std::thread::scope(|scope| {
+        let backing = scope.spawn(|| {
+            for number in 0..12 {
+                let name = format!("backup-{number}");
+                said(&["backup", "--data", &data, "--to", &ground.at(&name)]);
+                for name in [&name, "data"] {
+                    let (code, says) = ground.check(name);
+                    assert_eq!(code, 0, "{says}");
+                }
+            }
+        });
+        let mut from = 40;
+        while !backing.is_finished() {
+            ground.add(from, 5);
+            from += 5;
+            ground.run("data", &[]);
+            if from % 20 == 0 {
+                // Everything is written anew, and all that was before goes.
+                told(&["erase", &shop, "--data", &data, "user:ann", "--now"]);
+            }
+        }
+    });
+    for number in [0, 5, 11] {
+        let [from, to] = ["backup", "data"].map(|name| ground.at(&format!("{name}-{number}")));
+        said(&["restore", &from, "--data", &to, "--erased", &ground.at("data/erased")]);
+        ground.run(&format!("data-{number}"), &[]);
+        let (code, says) = ground.check(&format!("data-{number}"));
+        assert_eq!(code, 0, "{says}");
+    }
+}
+
+#[test]
 fn a_directory_is_restored_as_it_was_at_a_tick() {
     let ground = Ground::new();
     ground.closed_twice();

@@ -233,7 +233,9 @@ impl Durable {
             self.erasures.write(&*self.storage)?;
         }
         let Some(journal) = ledger.journal_mut() else { return Ok(()) };
-        Ok(journal.vault_mut().destroy(&gone.keys)?)
+        journal.vault_mut().destroy(&gone.keys)?;
+        // A repair has kept a file of keys, and these among them.
+        write::remove_damaged(&*self.storage, &[write::KEYS]).map(drop)
     }
 
     /// Lets the superblock note how far the log is durable.

@@ -23,6 +23,9 @@ const PARTS_MAX: usize = 12;
 /// What the name of something ends with that a repair has replaced, and kept.
 pub(crate) const DAMAGED: &str = ".damaged";
 
+/// The folder of the keys of people.
+pub(super) const KEYS: &str = "keys";
+
 /// Where a checkpoint is written before it has its name.
 const ASIDE: &str = "ckpt/aside";
 
@@ -86,6 +89,9 @@ impl Durable {
         self.checkpoints.push(checkpoint);
         if whole {
             self.log.rotate();
+            if let Some(journal) = ledger.journal_mut() {
+                journal.begin_at(self.log.next_place());
+            }
             return Ok(());
         }
         self.forget(CHECKPOINTS_KEPT).map(drop)
@@ -99,7 +105,7 @@ impl Durable {
     /// Some of it may have been removed, and it may be tried again.
     pub fn settle(&mut self, ledger: &mut Ledger) -> Result<Rewritten, Error> {
         let mut removed = self.forget(1)?;
-        removed.extend(remove_damaged(&*self.storage)?);
+        removed.extend(remove_damaged(&*self.storage, &["", "base", "ckpt", KEYS, LOG])?);
         if let Some(journal) = ledger.journal_mut() {
             journal.keep_used_keys()?;
         }
@@ -183,6 +189,11 @@ impl Durable {
         let drop = self.checkpoints.len().saturating_sub(kept);
         let storage = Arc::clone(&self.storage);
         let mut removed = Vec::new();
+        let since = self.checkpoints.get(drop).map(|oldest| oldest.tick.next());
+        if let Some(since) = since {
+            // First, so that nobody who reads the directory meanwhile looks for what is removed.
+            self.directory.change(|superblock| superblock.since = since)?;
+        }
         for old in self.checkpoints.drain(..drop) {
             let name = folder(old.tick);
             let gone = storage.remove_dir_all(&name).and_then(|()| storage.sync_dir("ckpt"));
@@ -190,9 +201,7 @@ impl Durable {
             removed.push(name);
         }
         removed.extend(remove_orphans(&*self.storage, &self.checkpoints)?);
-        if let Some(oldest) = self.checkpoints.first() {
-            let since = oldest.tick.next();
-            self.directory.change(|superblock| superblock.since = since)?;
+        if let Some(since) = since {
             removed.extend(self.log.compact(since)?);
         }
         Ok(removed)
@@ -226,10 +235,10 @@ pub(super) fn remove_orphans(
     Ok(removed)
 }
 
-/// Removes what repairs have kept beside what they brought back; gives the files.
-fn remove_damaged(storage: &dyn Storage) -> Result<Vec<String>, Error> {
+/// Removes what repairs have kept in these folders beside what they brought back; gives the files.
+pub(super) fn remove_damaged(storage: &dyn Storage, places: &[&str]) -> Result<Vec<String>, Error> {
     let mut removed = Vec::new();
-    for place in ["", "base", "ckpt", "keys", LOG] {
+    for place in places.iter().copied() {
         let mut remove = || -> io::Result<()> {
             let names = storage.list(place)?.into_iter().filter(|name| name.ends_with(DAMAGED));
             let folder = if place.is_empty() { String::new() } else { format!("{place}/") };

@@ -359,6 +359,12 @@ impl Journal {
         if left.is_empty() { Ok(()) } else { self.vault.destroy(&left) }
     }
 
+    /// The next body, of which there is nothing yet, will begin at `next` and not where it was to.
+    pub fn begin_at(&mut self, next: Place) {
+        assert!(self.is_empty(), "the places of what is in a body do not change");
+        self.next = next;
+    }
+
     /// The body lies in the log; the one after it will begin at `next`. Gives who goes once it
     /// is durable.
     pub fn written(&mut self, next: Place) -> Gone {

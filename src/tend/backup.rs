@@ -19,7 +19,7 @@ use crate::storage::{Disk, Storage};
 use crate::vault::{DIRECTORY_KEY, PEOPLE};
 
 /// How often it begins again because the directory has changed.
-const TRIES: usize = 20;
+const TRIES: usize = 50;
 
 /// What a backup has.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -49,16 +49,18 @@ pub fn backup(data: &Path, to: &Path) -> Result<Backed, Error> {
     }
     let path = aside(to);
     let (from, copy) = (Disk::new(data), Disk::new(&path));
-    let known = || log::newest(&from).map(|known| (known.directory, known.checkpoint, known.since));
+    let known = || log::newest(&from);
     clear(&path)?;
     let mut again = 0;
     let backed = loop {
         let before = known()?;
         let outcome = make(&from, &copy).and_then(|backed| verified(&copy, backed));
-        let changed = known()? != before;
+        let now = known()?;
+        // A later opening writes what an earlier superblock does not know.
+        let of = |known: &Superblock| (known.generation, known.checkpoint, known.since);
         match outcome {
-            Ok(backed) if !changed => break Backed { again, ..backed },
-            Err(error) if TRIES <= again || (!changed && 2 <= again) => {
+            Ok(backed) if of(&now) == of(&before) => break Backed { again, ..backed },
+            Err(error) if TRIES <= again || (!moves(&error) && now == before && 2 <= again) => {
                 clear(&path)?;
                 return Err(error);
             }
@@ -68,6 +70,15 @@ pub fn backup(data: &Path, to: &Path) -> Result<Backed, Error> {
     };
     rename(&path, to)?;
     Ok(backed)
+}
+
+/// Whether a file was gone, as when a checkpoint takes the place of another.
+fn moves(error: &Error) -> bool {
+    match error {
+        Error::Io { source, .. } => source.kind() == std::io::ErrorKind::NotFound,
+        Error::Unsound { finding, .. } => finding.what == "is missing",
+        _ => false,
+    }
 }
 
 /// Where a folder is made before it has its name.
