@@ -38,7 +38,7 @@ pub(crate) enum Command {
     /// Run a shop, then compute every view once more with its batch function and compare.
     #[command(after_help = AUDIT)]
     Audit(AuditArgs),
-    /// Answer one question from a snapshot.
+    /// Answer one question from a snapshot, or from a data directory.
     #[command(after_help = SHOW)]
     Show(ShowArgs),
     /// Erase a person by any identifier, with a receipt.
@@ -47,6 +47,18 @@ pub(crate) enum Command {
     /// Check a receipt: is the person gone from every view and from every byte?
     #[command(after_help = VERIFY)]
     VerifyErasure(VerifyArgs),
+    /// Copy a data directory as it is at one tick, also while it is in use.
+    #[command(after_help = BACKUP)]
+    Backup(BackupArgs),
+    /// Make a data directory of a backup.
+    #[command(after_help = RESTORE)]
+    Restore(RestoreArgs),
+    /// Bring damaged files of a data directory back from a backup.
+    #[command(after_help = REPAIR)]
+    Repair(RepairArgs),
+    /// Check a shop's file, and a data directory down to its last byte.
+    #[command(after_help = CHECK)]
+    Check(CheckArgs),
     /// Put the engine's promises to the test, on a modelled disk that fails in every way.
     #[command(after_help = TRIAL)]
     Trial(TrialArgs),
@@ -155,13 +167,22 @@ Examples:
   affluent run shop.toml --snapshot views
   affluent show --snapshot views profile user:17850
   affluent show --snapshot views item 85123A
-  affluent show --snapshot views segment 0";
+  affluent show --snapshot views segment 0
+  affluent show --data data --shop shop.toml profile user:17850
+      from the newest checkpoint of a data directory, at once, also while a run goes on there; the
+      answer names the checkpoint's tick";
 
 #[derive(Args)]
 pub(crate) struct ShowArgs {
     /// The folder of the snapshot.
-    #[arg(long, value_name = "DIR")]
-    pub(crate) snapshot: PathBuf,
+    #[arg(long, value_name = "DIR", required_unless_present = "data")]
+    pub(crate) snapshot: Option<PathBuf>,
+    /// The data directory, in place of a snapshot.
+    #[arg(long, value_name = "DIR", conflicts_with = "snapshot", requires = "shop")]
+    pub(crate) data: Option<PathBuf>,
+    /// The shop's file, with a data directory.
+    #[arg(long, value_name = "SHOP.toml", requires = "data")]
+    pub(crate) shop: Option<PathBuf>,
     /// What is asked for.
     #[command(subcommand)]
     pub(crate) what: What,
@@ -248,6 +269,96 @@ pub(crate) struct VerifyArgs {
     /// Worker threads.
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = workers)]
     pub(crate) workers: usize,
+}
+
+const BACKUP: &str = "\
+Example:
+  affluent backup --data data --to backups/monday
+
+A run may go on meanwhile. Files that never change are linked where the file system can, and copied
+where not: copy the folder to another disk if it is to outlive this one. Every byte is read once and
+compared with its checksum before it is done. A backup holds the keys of people: keep it as safe as
+the directory. The list of the erased, data/erased, is not in it: keep that apart, and give it to
+`restore`.";
+
+#[derive(Args)]
+pub(crate) struct BackupArgs {
+    /// The data directory.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: PathBuf,
+    /// The folder of the backup, which must not be there yet.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) to: PathBuf,
+}
+
+const RESTORE: &str = "\
+Examples:
+  affluent restore backups/monday --data data --erased old/erased
+  affluent restore backups/monday --data data --erased old/erased --tick 1200
+      as it was at tick 1200, if the backup reaches back so far
+
+The directory must not be there yet, or be empty. Everybody whom `erased` names is erased again
+before anything else happens. Without that file those who were erased since the backup would come
+back: --nobody-was-erased says that there were none. The next run reads the shop's files on from
+that tick: take the rows of those who were erased out of them first. Decisions of operators (link,
+unlink) that name somebody come back as they were in the backup: look at them, and retract them.";
+
+#[derive(Args)]
+pub(crate) struct RestoreArgs {
+    /// The backup.
+    pub(crate) backup: PathBuf,
+    /// The data directory to be made.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: PathBuf,
+    /// The last tick that is restored.
+    #[arg(long, value_name = "T")]
+    pub(crate) tick: Option<u64>,
+    /// The file `erased` of the directory that was backed up.
+    #[arg(long, value_name = "FILE", required_unless_present = "nobody_was_erased")]
+    pub(crate) erased: Option<PathBuf>,
+    /// Says that nobody was erased since the backup.
+    #[arg(long)]
+    pub(crate) nobody_was_erased: bool,
+}
+
+const REPAIR: &str = "\
+Example:
+  affluent repair --data data --from backups/monday
+
+No run may have the directory. Files that are damaged or missing are brought back if the backup has
+them whole; what was there is kept beside them, with `.damaged` behind its name, until the next time
+that everything is written anew. What was appended since the backup stays. It says what it did, and
+what is still missing: exit code 4 if anything is. Damage to what was never backed up cannot be
+mended: `restore` the backup to another folder then.";
+
+#[derive(Args)]
+pub(crate) struct RepairArgs {
+    /// The data directory.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: PathBuf,
+    /// The backup.
+    #[arg(long, value_name = "BACKUP")]
+    pub(crate) from: PathBuf,
+}
+
+const CHECK: &str = "\
+Examples:
+  affluent check shop.toml
+  affluent check shop.toml --data data
+
+Reads every frame, block and image, and compares every checksum; says who else may read the files,
+how much room is left and whether the folder can be written. Nothing is changed, and a run may go on
+meanwhile. A line for each finding: the file, the byte, what is wrong. Exit code 4 if the directory
+cannot be used so.";
+
+#[derive(Args)]
+pub(crate) struct CheckArgs {
+    /// The shop's file.
+    #[arg(value_name = "SHOP.toml")]
+    pub(crate) shop: PathBuf,
+    /// The data directory.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
 }
 
 const TRIAL: &str = "\

@@ -11,7 +11,7 @@
 //! and [`fixture`] for a story; [`show`] answers from a snapshot, in the [`text`] of people.
 //! [`config`] reads what the shop has decided, and [`cache`] keeps decoded events in a file.
 //! [`log`] keeps what was accepted, [`vault`] the keys of those it is about, and [`storage`] is the
-//! disk below both, with a model of one that can lose power.
+//! disk below both, with a model of one that can lose power; [`tend`] looks after directories.
 //!
 //! An order, on its way from an event to a row:
 //!
@@ -63,6 +63,7 @@ pub mod run;
 pub mod show;
 pub mod source;
 pub mod storage;
+pub mod tend;
 pub mod text;
 pub mod trial;
 pub mod vault;

@@ -1,6 +1,7 @@
 //! Main: the command line.
 
 mod args;
+mod care;
 mod data;
 
 use std::io::{IsTerminal, Write};
@@ -16,6 +17,7 @@ use affluent::log::Limits;
 use affluent::run::summary::summary;
 use affluent::run::{self, Done, Input, Plan, Report};
 use affluent::show::{self, Question};
+use affluent::tend;
 use affluent::text;
 use affluent::trial;
 use affluent::worker::{self, Layout, clock};
@@ -49,6 +51,8 @@ enum Failure {
     #[error(transparent)]
     Data(#[from] data::Error),
     #[error(transparent)]
+    Care(#[from] care::Error),
+    #[error(transparent)]
     Worker(#[from] worker::Error),
     #[error("cannot read or write")]
     Print(#[from] std::io::Error),
@@ -71,7 +75,20 @@ impl Failure {
 
     fn code(&self) -> u8 {
         match self {
-            Failure::Show(show::Error::Unknown(_)) => 1,
+            Failure::Show(error) | Failure::Care(care::Error::Show(error)) => match error {
+                show::Error::Unknown(_) => 1,
+                show::Error::Question(_) => 2,
+                show::Error::Image(_) => 4,
+                _ => 3,
+            },
+            Failure::Care(care::Error::Tend(
+                tend::Error::Taken { .. } | tend::Error::Tick { .. } | tend::Error::Stranger { .. },
+            )) => 2,
+            Failure::Care(
+                care::Error::Tend(tend::Error::Durable(_) | tend::Error::Unsound { .. })
+                | care::Error::Durable(_)
+                | care::Error::Erased { .. },
+            ) => 4,
             Failure::Data(data::Error::Durable(error))
             | Failure::Data(data::Error::Run(run::Error::Durable(error)))
             | Failure::Run(run::Error::Durable(error)) => {
@@ -84,8 +101,7 @@ impl Failure {
             Failure::Data(data::Error::Question(_))
             | Failure::Config(_)
             | Failure::Run(run::Error::Config(_))
-            | Failure::Fixture(fixture::Error::Config(_))
-            | Failure::Show(show::Error::Question(_)) => 2,
+            | Failure::Fixture(fixture::Error::Config(_)) => 2,
             Failure::Run(run::Error::Worker(
                 worker::Error::Hosts { .. } | worker::Error::Process { .. },
             )) => 2,
@@ -121,13 +137,29 @@ fn act(command: Command) -> Result<ExitCode, Failure> {
                 What::Item { key } => Question::Item(key),
                 What::Segment { key } => Question::Segment(key),
             };
-            print(&show::show(&args.snapshot, &question)?)?;
+            let said = match (&args.snapshot, &args.data, &args.shop) {
+                (None, Some(data), Some(shop)) => care::shown(Shop::load(shop)?, data, &question)?,
+                (snapshot, ..) => {
+                    show::show(snapshot.as_deref().unwrap_or(".".as_ref()), &question)?
+                }
+            };
+            print(&said)?;
         }
+        Command::Backup(args) => print(&care::backed(&args)?)?,
+        Command::Restore(args) => print(&care::restored(&args)?)?,
+        Command::Repair(args) => return told(care::repaired(&args)?),
+        Command::Check(args) => return told(care::checked(Shop::load(&args.shop)?, &args)?),
         Command::Schema { json: true } => print(&json_schema())?,
         Command::Schema { json: false } => print(&schema_text())?,
         Command::Config => print(REFERENCE)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Prints what was found out; exit code 4 if a directory cannot be used.
+fn told((well, says): (bool, String)) -> Result<ExitCode, Failure> {
+    print(&says)?;
+    Ok(ExitCode::from(if well { 0 } else { 4 }))
 }
 
 /// Writes to the standard output; a reader that has seen enough is no fault.

@@ -23,14 +23,14 @@ const FLOORS: &[&[&str]] = &[
     &["log", "names", "vault"],
     &["ledger", "source", "text", "view"],
     &["cache", "durable"],
-    &["decode"],
+    &["decode", "tend"],
     &["worker"],
     &["config"],
     &["feed"],
     &["erase", "fixture", "run"],
     &["show", "trial"],
     &["args"],
-    &["data"],
+    &["care", "data"],
     &["main"],
 ];
 

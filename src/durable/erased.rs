@@ -112,13 +112,27 @@ impl Erasures {
         write().map_err(|source| Error::Io { name: FILE.to_owned(), source })
     }
 
-    /// Notes an erasure, if it is not noted yet; whether it was not.
+    /// Notes an erasure, as far as it is not noted yet; whether it was not.
     pub fn add(&mut self, tick: Tick, at: u64, people: Vec<String>) -> bool {
-        if self.0.iter().any(|erasure| erasure.tick == tick) {
+        let Some(noted) = self.0.iter_mut().find(|erasure| erasure.tick == tick) else {
+            self.0.push(Erasure { tick, at, people, done: false });
+            return true;
+        };
+        // The first tick of a restored directory may erase somebody, too.
+        let new = |person: &String| !noted.people.contains(person);
+        let fresh: Vec<String> = people.into_iter().filter(new).collect();
+        if fresh.is_empty() {
             return false;
         }
-        self.0.push(Erasure { tick, at, people, done: false });
+        noted.people.extend(fresh);
+        (noted.at, noted.done) = (noted.at.min(at), false);
         true
+    }
+
+    /// An erasure whose people a checkpoint at `tick` may still show.
+    #[must_use]
+    pub fn shown_at(&self, tick: Tick) -> Option<&Erasure> {
+        self.0.iter().find(|erasure| tick < erasure.tick && !erasure.done)
     }
 
     /// When the first of those happened whose bytes are still to be written over.

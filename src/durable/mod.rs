@@ -25,6 +25,7 @@
 pub mod checkpoint;
 pub mod erased;
 mod health;
+mod look;
 mod open;
 mod part;
 mod write;
@@ -44,7 +45,11 @@ use checkpoint::Checkpoint;
 use erased::Erasures;
 
 pub use health::{Health, State};
+pub(crate) use look::read_part;
+pub use look::{Look, Stored, common};
+pub(crate) use open::kept;
 pub use open::{Found, Names, Opened};
+pub(crate) use write::DAMAGED;
 pub use write::Rewritten;
 
 /// A checkpoint is due when the log since the last one has this many bytes, at least.

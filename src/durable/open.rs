@@ -8,9 +8,10 @@ use sha2::{Digest as _, Sha256};
 
 use super::checkpoint::{Checkpoint, Part};
 use super::erased::Erasures;
+use super::look::read_part;
 use super::write::remove_orphans;
-use super::{Durable, Error, hex, lock, part};
-use crate::ledger::journal::{Gone, Journal, place_in_part};
+use super::{Durable, Error, hex, lock};
+use crate::ledger::journal::{Gone, Journal};
 use crate::ledger::{self, Ledger};
 use crate::log::{self, Directory, Frame, Limits, Log, Place, Superblock};
 use crate::names::{Dictionary, SECRET_DEFAULT};
@@ -149,18 +150,23 @@ impl Found {
 }
 
 /// The checkpoints that are kept, the newest last.
-fn checkpoints(storage: &dyn Storage, superblock: &Superblock) -> Result<Vec<Checkpoint>, Error> {
+pub(super) fn checkpoints(
+    storage: &dyn Storage,
+    superblock: &Superblock,
+) -> Result<Vec<Checkpoint>, Error> {
+    let ticks = kept(storage, superblock)?;
+    ticks.into_iter().map(|tick| Checkpoint::read(storage, tick)).collect()
+}
+
+/// The ticks of the checkpoints that are kept, the newest last.
+pub(crate) fn kept(storage: &dyn Storage, superblock: &Superblock) -> Result<Vec<Tick>, Error> {
     let Some(newest) = superblock.checkpoint else { return Ok(Vec::new()) };
     let io = |source| Error::Io { name: "ckpt".to_owned(), source };
     let names = storage.list("ckpt").map_err(io)?;
     let ticks = names.iter().filter_map(|name| name.parse().ok().map(Tick));
     // One before the log's beginning is one that was about to be removed.
     let kept = ticks.filter(|tick| superblock.since <= tick.next() && *tick < newest);
-    let mut checkpoints = Vec::new();
-    for tick in kept.chain([newest]) {
-        checkpoints.push(Checkpoint::read(storage, tick)?);
-    }
-    Ok(checkpoints)
+    Ok(kept.chain([newest]).collect())
 }
 
 impl Durable {
@@ -184,8 +190,7 @@ impl Durable {
     ///
     /// The part is damaged or cannot be read; or what `block` failed with.
     pub fn read_part(&self, part: &Part, block: EachBlock<'_>) -> Result<(), Error> {
-        let place = |at| place_in_part(part.number, at);
-        part::read(&*self.storage, part.number, part.bytes, |at, body| block(place(at), body))
+        read_part(&*self.storage, *part, block)
     }
 
     /// Whether every view of `store` has the digest that the newest checkpoint says; `false` where

@@ -86,6 +86,18 @@ impl Writer {
     }
 }
 
+/// The block of a part that is common to all shards; the others are not read.
+///
+/// # Errors
+///
+/// The part is not what was written as far as it was read, or it cannot be read.
+pub(super) fn common(storage: &dyn Storage, number: u64, bytes: u64) -> Result<Vec<u8>, Error> {
+    let mut at = begin(storage, number, bytes)?;
+    let mut body = Vec::new();
+    next(storage, (number, bytes), 0, &mut at, &mut body)?;
+    Ok(body)
+}
+
 /// Calls `block` with every block of a part, and where its first byte is.
 ///
 /// # Errors
@@ -97,43 +109,72 @@ pub(super) fn read(
     bytes: u64,
     mut block: impl FnMut(u64, &[u8]) -> Result<(), ledger::Error>,
 ) -> Result<(), Error> {
+    let mut at = begin(storage, number, bytes)?;
+    let mut body = Vec::new();
+    for place in 0..BLOCKS {
+        let begin = next(storage, (number, bytes), place, &mut at, &mut body)?;
+        block(begin, &body)?;
+    }
+    if at != bytes {
+        return Err(damaged(number, "it goes on behind its last block", at));
+    }
+    Ok(())
+}
+
+fn damaged(number: u64, what: &'static str, at: u64) -> Error {
+    Error::Damaged { name: part_name(number), at, what }
+}
+
+fn unread(number: u64) -> impl Fn(io::Error) -> Error {
+    move |source| Error::Io { name: part_name(number), source }
+}
+
+/// Checks length and header; gives where the first block is.
+fn begin(storage: &dyn Storage, number: u64, bytes: u64) -> Result<u64, Error> {
     let name = part_name(number);
-    let damaged = |what, at| Error::Damaged { name: part_name(number), at, what };
-    let unread = |source| Error::Io { name: part_name(number), source };
-    let length = storage.len(&name).map_err(unread)?;
+    let length = storage.len(&name).map_err(unread(number))?;
     if length != bytes {
-        return Err(damaged("it is not as long as the checkpoint says", length));
+        return Err(damaged(number, "it is not as long as the checkpoint says", length));
     }
     let mut head = [0; HEADER];
-    storage.read_at(&name, 0, &mut head).map_err(unread)?;
+    storage.read_at(&name, 0, &mut head).map_err(unread(number))?;
     if head != header(number) {
         let version = u32::from_le_bytes([head[8], head[9], head[10], head[11]]);
         if head.starts_with(MAGIC) && VERSION < version {
             return Err(Error::Newer { name, version });
         }
-        return Err(damaged("its header is not that of a part", 0));
+        return Err(damaged(number, "its header is not that of a part", 0));
     }
-    let mut at = 24;
-    let mut body = Vec::new();
-    for number in 0..BLOCKS {
-        let mut head = [0; HEAD];
-        storage.read_at(&name, at, &mut head).map_err(unread)?;
-        let [length, sum] =
-            [[head[0], head[1], head[2], head[3]], [head[4], head[5], head[6], head[7]]]
-                .map(u32::from_le_bytes);
-        if bytes < at + 8 + u64::from(length) {
-            return Err(damaged("a block is longer than the part", at));
-        }
-        body.resize(usize::try_from(length).unwrap_or(0), 0);
-        storage.read_at(&name, at + 8, &mut body).map_err(unread)?;
-        if check(number, &body) != sum {
-            return Err(damaged("a block's checksum is not that of its bytes", at));
-        }
-        block(at + 8, &body)?;
-        at += 8 + u64::from(length);
+    Ok(24)
+}
+
+/// Reads the block at `at`, which has this place in the part, into `body`; gives where its first
+/// byte is.
+fn next(
+    storage: &dyn Storage,
+    (number, bytes): (u64, u64),
+    place: u64,
+    at: &mut u64,
+    body: &mut Vec<u8>,
+) -> Result<u64, Error> {
+    let name = part_name(number);
+    let mut head = [0; HEAD];
+    if bytes < *at + 8 {
+        return Err(damaged(number, "it ends before its last block", *at));
     }
-    if at != bytes {
-        return Err(damaged("it goes on behind its last block", at));
+    storage.read_at(&name, *at, &mut head).map_err(unread(number))?;
+    let [length, sum] =
+        [[head[0], head[1], head[2], head[3]], [head[4], head[5], head[6], head[7]]]
+            .map(u32::from_le_bytes);
+    if bytes < *at + 8 + u64::from(length) {
+        return Err(damaged(number, "a block is longer than the part", *at));
     }
-    Ok(())
+    body.resize(usize::try_from(length).unwrap_or(0), 0);
+    storage.read_at(&name, *at + 8, body).map_err(unread(number))?;
+    if check(place, body) != sum {
+        return Err(damaged(number, "a block's checksum is not that of its bytes", *at));
+    }
+    let begin = *at + 8;
+    *at = begin + u64::from(length);
+    Ok(begin)
 }

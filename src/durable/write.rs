@@ -9,6 +9,7 @@ use super::checkpoint::{Checkpoint, Image, Part, folder};
 use super::{Durable, Error, hex, lock, part};
 use crate::ledger::journal::{Journal, part_name, place_in_part};
 use crate::ledger::{self, Ledger};
+use crate::log::LOG;
 use crate::storage::{File, Storage};
 use crate::view::Store;
 use crate::view::image::file_name;
@@ -18,6 +19,9 @@ const CHECKPOINTS_KEPT: usize = 2;
 
 /// A checkpoint is made of at most this many parts; then all is written anew.
 const PARTS_MAX: usize = 12;
+
+/// What the name of something ends with that a repair has replaced, and kept.
+pub(crate) const DAMAGED: &str = ".damaged";
 
 /// Where a checkpoint is written before it has its name.
 const ASIDE: &str = "ckpt/aside";
@@ -110,7 +114,8 @@ impl Durable {
     ///
     /// Some of it may have been removed, and it may be tried again.
     pub fn settle(&mut self, ledger: &mut Ledger) -> Result<Rewritten, Error> {
-        let removed = self.forget(1)?;
+        let mut removed = self.forget(1)?;
+        removed.extend(remove_damaged(&*self.storage)?);
         if let Some(journal) = ledger.journal_mut() {
             journal.keep_used_keys()?;
         }
@@ -222,7 +227,7 @@ pub(super) fn remove_orphans(
     for (place, named) in [("base", parts), ("ckpt", folders)] {
         let remove = |removed: &mut Vec<String>| -> io::Result<()> {
             for name in storage.list(place)?.iter().map(|name| format!("{place}/{name}")) {
-                if !named.contains(&name) {
+                if !named.contains(&name) && !name.ends_with(DAMAGED) {
                     match place {
                         "base" => storage.remove(&name)?,
                         _ => storage.remove_dir_all(&name)?,
@@ -233,6 +238,25 @@ pub(super) fn remove_orphans(
             if removed.is_empty() { Ok(()) } else { storage.sync_dir(place) }
         };
         remove(&mut removed).map_err(|source| Error::Io { name: place.to_owned(), source })?;
+    }
+    Ok(removed)
+}
+
+/// Removes what repairs have kept beside what they brought back; gives the files.
+fn remove_damaged(storage: &dyn Storage) -> Result<Vec<String>, Error> {
+    let mut removed = Vec::new();
+    for place in ["", "base", "ckpt", "keys", LOG] {
+        let mut remove = || -> io::Result<()> {
+            let names = storage.list(place)?.into_iter().filter(|name| name.ends_with(DAMAGED));
+            let folder = if place.is_empty() { String::new() } else { format!("{place}/") };
+            let before = removed.len();
+            for name in names.map(|name| format!("{folder}{name}")) {
+                storage.remove(&name).or_else(|_| storage.remove_dir_all(&name))?;
+                removed.push(name);
+            }
+            if removed.len() == before { Ok(()) } else { storage.sync_dir(place) }
+        };
+        remove().map_err(|source| Error::Io { name: place.to_owned(), source })?;
     }
     Ok(removed)
 }

@@ -29,6 +29,9 @@ pub struct Gone {
     pub people: Vec<[u8; 16]>,
 }
 
+/// A person's key, and what stands for the set of identifiers; nothing where the key was destroyed.
+pub type Said = (Slot, Option<[u8; 16]>);
+
 /// Writes events to the body of the next frame, and reads them back.
 #[derive(Debug)]
 pub struct Journal {

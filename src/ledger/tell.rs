@@ -6,8 +6,8 @@
 use dataflows::Identifier;
 
 use super::Error;
-use super::body::{self, Body, NONCE};
-use super::journal::Journal;
+use super::body::{self, Body, NONCE, Read};
+use super::journal::{Journal, Said};
 use crate::names::Dictionary;
 use crate::vault::{Nonce, Slot};
 
@@ -50,6 +50,32 @@ impl Journal {
         let mut plain = Vec::new();
         self.vault.open_sealed(slot, Nonce::of(nonce), OF_SET, sealed, &mut plain)?;
         postcard::from_bytes(&plain).map_err(|_| Error::Damaged("a set is of no known form"))
+    }
+
+    /// Whose sets of identifiers a body says: the keys, and what stands for each set; nothing where
+    /// the key was destroyed.
+    ///
+    /// # Errors
+    ///
+    /// The body is none that was written.
+    pub fn people(&self, body: &[u8]) -> Result<Vec<Said>, Error> {
+        let mut read = Read::of(Body::parse(body)?.sets);
+        let mut people = Vec::new();
+        while !read.is_done() {
+            let subject = read.number()?;
+            let nonce = read.chunk()?;
+            let length = usize::try_from(read.number()?).unwrap_or(usize::MAX);
+            let sealed = read.bytes(length)?;
+            let slot = Slot(subject.checked_sub(1).ok_or(Error::Damaged("a set is of nobody"))?);
+            if self.vault.is_destroyed(slot) {
+                people.push((slot, None));
+                continue;
+            }
+            let named = self.open_set(subject, nonce, sealed)?;
+            let ids: Vec<Identifier> = named.into_iter().map(|(id, _)| id).collect();
+            people.push((slot, Some(self.pseudonym(&ids))));
+        }
+        Ok(people)
     }
 
     /// The texts `told`, of words and of identifiers by their kind, sealed under the directory's

@@ -19,6 +19,9 @@ use crate::storage::{Guard, Storage};
 /// The file that is locked; it says the generation, for people.
 pub const LOCK: &str = "LOCK";
 
+/// The file that makes a directory a backup: it is restored, and never opened itself.
+pub const BACKUP: &str = "BACKUP";
+
 /// The file that is there until a new directory is whole.
 const CREATING: &str = "CREATING";
 
@@ -92,32 +95,12 @@ impl Directory {
     /// Nothing was written, but for a generation that was counted up in one superblock or in both.
     pub fn open(storage: Arc<dyn Storage>) -> Result<Directory, Error> {
         let found = names(&*storage)?;
-        let creating = found.iter().any(|name| name == CREATING);
-        if !found.iter().any(|name| NAMES.contains(&name.as_str())) {
-            return Err(match found.into_iter().find(|name| name != LOCK) {
-                Some(_) if creating => Error::Unfinished,
-                Some(found) => Error::Foreign { found },
-                None => Error::Empty,
-            });
+        let creating = superblocks_in(&found)?;
+        if found.iter().any(|name| name == BACKUP) {
+            return Err(Error::Backup);
         }
         let lock = lock(&*storage)?;
-        let read = |name| Superblock::read(&*storage, name);
-        let [a, b] = NAMES;
-        let (superblock, newest, damaged) = match (read(a)?, read(b)?) {
-            (Ok(a), Ok(b)) if a.directory != b.directory => {
-                let what = "belong to two data directories";
-                return Err(Error::Superblocks { what });
-            }
-            (Ok(a), Ok(b)) if a.sequence < b.sequence => (b, 1, None),
-            (Ok(a), Ok(_)) => (a, 0, None),
-            (Ok(a), Err(_)) => (a, 0, Some(1)),
-            (Err(_), Ok(b)) => (b, 1, Some(0)),
-            (Err(_), Err(_)) if creating => return Err(Error::Unfinished),
-            (Err(Bad::Missing), Err(_)) | (Err(_), Err(Bad::Missing)) => {
-                return Err(Error::Superblocks { what: "are missing or damaged" });
-            }
-            (Err(_), Err(_)) => return Err(Error::Superblocks { what: "are both damaged" }),
-        };
+        let (superblock, newest, damaged) = choose(&*storage, creating)?;
         let mut directory = Directory {
             storage,
             superblock,
@@ -207,8 +190,45 @@ impl Directory {
     }
 }
 
+/// Whether the directory is still being made; refuses one that has no superblock.
+pub(super) fn superblocks_in(found: &[String]) -> Result<bool, Error> {
+    let creating = found.iter().any(|name| name == CREATING);
+    if found.iter().any(|name| NAMES.contains(&name.as_str())) {
+        return Ok(creating);
+    }
+    Err(match found.iter().find(|name| *name != LOCK) {
+        Some(_) if creating => Error::Unfinished,
+        Some(found) => Error::Foreign { found: found.clone() },
+        None => Error::Empty,
+    })
+}
+
+/// The superblock that counts, which of the two it is, and which of them is not whole.
+pub(super) fn choose(
+    storage: &dyn Storage,
+    creating: bool,
+) -> Result<(Superblock, usize, Option<usize>), Error> {
+    let read = |name| Superblock::read(storage, name);
+    let [a, b] = NAMES;
+    Ok(match (read(a)?, read(b)?) {
+        (Ok(a), Ok(b)) if a.directory != b.directory => {
+            let what = "belong to two data directories";
+            return Err(Error::Superblocks { what });
+        }
+        (Ok(a), Ok(b)) if a.sequence < b.sequence => (b, 1, None),
+        (Ok(a), Ok(_)) => (a, 0, None),
+        (Ok(a), Err(_)) => (a, 0, Some(1)),
+        (Err(_), Ok(b)) => (b, 1, Some(0)),
+        (Err(_), Err(_)) if creating => return Err(Error::Unfinished),
+        (Err(Bad::Missing), Err(_)) | (Err(_), Err(Bad::Missing)) => {
+            return Err(Error::Superblocks { what: "are missing or damaged" });
+        }
+        (Err(_), Err(_)) => return Err(Error::Superblocks { what: "are both damaged" }),
+    })
+}
+
 /// The names of all that is in the directory.
-fn names(storage: &dyn Storage) -> Result<Vec<String>, Error> {
+pub(super) fn names(storage: &dyn Storage) -> Result<Vec<String>, Error> {
     storage.list("").map_err(|source| Error::read("the data directory", source))
 }
 
@@ -234,7 +254,7 @@ fn remove(storage: &dyn Storage, name: &str) -> io::Result<()> {
 }
 
 /// Writes a file that always has the same length, and syncs it.
-fn overwrite(storage: &dyn Storage, name: &str, bytes: &[u8]) -> io::Result<()> {
+pub(super) fn overwrite(storage: &dyn Storage, name: &str, bytes: &[u8]) -> io::Result<()> {
     let mut file = match storage.open(name) {
         Err(error) if error.kind() == ErrorKind::NotFound => storage.create(name)?,
         opened => opened?,

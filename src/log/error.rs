@@ -144,6 +144,17 @@ pub enum Error {
     /// A data directory was to be made where there is one; nothing was written.
     #[error("there is a data directory here already: open it, or name another")]
     Exists,
+    /// The directory is a backup; nothing was written.
+    #[error("this is a backup: `affluent restore` makes a data directory of it")]
+    Backup,
+    /// One of the two superblocks is not whole; nothing was written.
+    #[error("{file} {what}: as long as the other is whole, the next run mends it")]
+    Superblock {
+        /// The file.
+        file: &'static str,
+        /// What is wrong with it.
+        what: &'static str,
+    },
     /// The creation of the directory was interrupted; nothing was written.
     #[error("this data directory was never finished, and holds nothing: create it again")]
     Unfinished,

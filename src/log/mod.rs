@@ -17,6 +17,7 @@
 mod directory;
 mod error;
 mod frame;
+mod outside;
 mod read;
 mod recover;
 mod segment;
@@ -31,10 +32,12 @@ use crate::storage::{File, Storage};
 use frame::{CHAIN_BYTES, HEAD_BYTES, Walk};
 use segment::{HEADER_BYTES, Header, Segment};
 
-pub use directory::{Directory, LOCK};
+pub use directory::{BACKUP, Directory, LOCK};
 pub use error::Error;
+pub use outside::{Outside, Piece, install, newest, piece, segments, superblocks};
 pub use read::{Frames, fetch};
 pub use recover::{Cut, Opened};
+pub use segment::name as segment_name;
 pub use superblock::Superblock;
 
 /// The folder of the segments.

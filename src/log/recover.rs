@@ -80,6 +80,32 @@ struct Reading<'a> {
 
 /// Reads the log of a directory to its end, and mends what a crash has left.
 pub(super) fn recover(storage: &dyn Storage, superblock: &Superblock) -> Result<Found, Error> {
+    let (reading, first, stop) = read(storage, superblock)?;
+    reading.mend(first, stop)
+}
+
+/// Reads the log of a directory to its end, and changes nothing: what would be cut is told.
+pub(super) fn look(storage: &dyn Storage, superblock: &Superblock) -> Result<Found, Error> {
+    let (reading, _, stop) = read(storage, superblock)?;
+    let Reading { numbers, walk, segments, end, beyond, .. } = reading;
+    let mut bytes = 0;
+    for number in numbers.iter().filter(|number| end.segment() <= **number) {
+        let name = segment::name(*number);
+        let len = storage.len(&name).map_err(|source| Error::read(name, source))?;
+        let good = segments.iter().find(|segment| segment.number == *number);
+        bytes += len.saturating_sub(good.map_or(0, |segment| segment.len));
+    }
+    let cut = stop.filter(|_| 0 < bytes).map(|stop| torn(stop, end, walk.next, bytes));
+    let mark = Mark { place: end, chain: walk.chain, upper: walk.next };
+    let opened = Opened { mark, beyond: count(beyond.len()), cut, removed: Vec::new() };
+    Ok(Found { segments, walk, opened })
+}
+
+/// Reads the log of a directory to its end, and refuses damage.
+fn read<'a>(
+    storage: &'a dyn Storage,
+    superblock: &'a Superblock,
+) -> Result<(Reading<'a>, u64, Option<Stop>), Error> {
     let Superblock { mark, generation, directory, .. } = *superblock;
     let walk = Walk { salt: salt(directory), chain: mark.chain, next: mark.upper, generation };
     let mut reading = Reading {
@@ -95,7 +121,7 @@ pub(super) fn recover(storage: &dyn Storage, superblock: &Superblock) -> Result<
     let first = reading.start()?;
     let stop = reading.run(first)?;
     reading.judge(stop)?;
-    reading.mend(first, stop)
+    Ok((reading, first, stop))
 }
 
 impl Reading<'_> {
@@ -285,17 +311,17 @@ impl Reading<'_> {
             storage.sync_dir(LOG).map_err(|source| Error::sync(LOG, source))?;
         }
         let tick = walk.next;
-        let cut = stop.filter(|_| 0 < bytes).map(|stop| Cut {
-            file: segment::name(end.segment()),
-            offset: end.offset(),
-            tick,
-            bytes,
-            what: stop.fault.map_or("a segment before it was never written", Fault::says),
-        });
+        let cut = stop.filter(|_| 0 < bytes).map(|stop| torn(stop, end, tick, bytes));
         let mark = Mark { place: end, chain: walk.chain, upper: tick };
         let opened = Opened { mark, beyond: count(beyond.len()), cut, removed };
         Ok(Found { segments, walk, opened })
     }
+}
+
+/// What is to be said of a torn end.
+fn torn(stop: Stop, end: Place, tick: Tick, bytes: u64) -> Cut {
+    let what = stop.fault.map_or("a segment before it was never written", Fault::says);
+    Cut { file: segment::name(end.segment()), offset: end.offset(), tick, bytes, what }
 }
 
 /// Cuts a segment at its last good frame, and writes what is good after `from` again; gives how

@@ -39,7 +39,8 @@ pub(super) struct Segment {
 }
 
 /// The name of a segment's file.
-pub(super) fn name(number: u64) -> String {
+#[must_use]
+pub fn name(number: u64) -> String {
     format!("{LOG}/{number:016x}.seg")
 }
 

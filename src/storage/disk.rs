@@ -20,13 +20,16 @@ const MODE: u32 = 0o600;
 /// How many files are kept open for pieces that are read of them.
 const READERS_MAX: usize = 16;
 
+/// Open files by name, the one that was opened last at the end.
+type Readers = VecDeque<(String, Arc<fs::File>)>;
+
 /// A folder of the file system.
 #[derive(Clone, Debug)]
 pub struct Disk {
     root: PathBuf,
     /// The files of which pieces were read last, so that each piece costs one call of the system
     /// and not three. All are let go when any name is given to another file.
-    readers: Arc<Mutex<VecDeque<(String, Arc<fs::File>)>>>,
+    readers: Arc<Mutex<Readers>>,
 }
 
 impl Disk {
@@ -59,6 +62,44 @@ impl Disk {
     /// A name is about to be another file's, or nobody's.
     fn forget(&self) {
         self.readers.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// Copies a file to another folder, durably but for its name; gives how many bytes it has.
+    ///
+    /// # Errors
+    ///
+    /// There is one of the name already, or a part of it may have been written.
+    pub fn copy(&self, name: &str, to: &Disk) -> io::Result<u64> {
+        let mut from = fs::File::open(self.path(name)?)?;
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true).mode(MODE);
+        let mut file = options.open(to.path(name)?)?;
+        let bytes = io::copy(&mut from, &mut file)?;
+        file.sync_data()?;
+        Ok(bytes)
+    }
+
+    /// Gives a file that is never changed a second name in another folder, or copies it where the
+    /// file system cannot; whether it was linked, and how many bytes it has.
+    ///
+    /// # Errors
+    ///
+    /// There is one of the name already, or a part of a copy may have been written.
+    pub fn lend(&self, name: &str, to: &Disk) -> io::Result<(bool, u64)> {
+        let (from, linked) = (self.path(name)?, to.path(name)?);
+        match fs::hard_link(&from, &linked) {
+            Err(error)
+                if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::AlreadyExists) =>
+            {
+                Ok((false, self.copy(name, to)?))
+            }
+            made => {
+                made?;
+                let file = fs::File::open(&linked)?;
+                file.sync_data()?;
+                Ok((true, file.metadata()?.len()))
+            }
+        }
     }
 
     /// The path of a name, which must not lead out of the folder.

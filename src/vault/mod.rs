@@ -14,6 +14,7 @@
 #![deny(clippy::indexing_slicing)]
 
 mod error;
+mod outside;
 mod own;
 mod people;
 mod random;
@@ -29,6 +30,7 @@ use people::{COUNTS_AT, LIST_AT, LIST_MAX, Wrapping, slot_at, slots_in};
 use seal::KEY_BYTES;
 
 pub use error::Error;
+pub use outside::Mended;
 pub use people::PEOPLE;
 pub use random::{Random, System};
 pub use seal::Nonce;
@@ -344,13 +346,6 @@ impl Vault {
         opened.ok_or(Error::Sealed)
     }
 
-    /// The secret that names are hashed under, where the shop's file gives none.
-    #[must_use]
-    pub fn secret(&self) -> [u8; 16] {
-        let secret = seal::sign(&self.pseudonyms, b"names");
-        secret.first_chunk().copied().unwrap_or_default()
-    }
-
     /// Whether a key was destroyed.
     #[must_use]
     pub fn is_destroyed(&self, slot: Slot) -> bool {
@@ -421,12 +416,23 @@ impl Vault {
     ///
     /// The file may be the one of before or the new one; it may be tried again.
     pub fn rewrite(&mut self, keep: impl Fn(Slot) -> bool) -> Result<(), Error> {
+        self.rewrite_at(self.wrapping.epoch.saturating_add(1), keep)
+    }
+
+    /// [`rewrite`](Vault::rewrite), with the epoch that is to be: of two directories made of one,
+    /// each needs its own, because a slot is sealed once in an epoch.
+    ///
+    /// # Errors
+    ///
+    /// The file of before is still there.
+    pub fn rewrite_at(&mut self, epoch: u32, keep: impl Fn(Slot) -> bool) -> Result<(), Error> {
+        assert!(self.wrapping.epoch < epoch, "no epoch comes again");
         let kept = |(slot, key): (u32, &PersonKey)| {
             let gone = place(Slot(slot)) < self.used && !keep(Slot(slot));
             if gone { [0; KEY_BYTES] } else { *key }
         };
         let keys: Vec<PersonKey> = (0..).zip(&self.keys).map(kept).collect();
-        let wrapping = Wrapping { epoch: self.wrapping.epoch + 1, ..self.wrapping };
+        let wrapping = Wrapping { epoch, ..self.wrapping };
         let write = || -> io::Result<()> {
             if self.storage.exists(ASIDE)? {
                 self.storage.remove(ASIDE)?;

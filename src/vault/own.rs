@@ -1,7 +1,7 @@
 //! Own: which key is the directory's own?
 
 use super::seal::KEY_BYTES;
-use super::{DIRECTORY_KEY, Error};
+use super::{DIRECTORY_KEY, Error, Vault, seal};
 use crate::storage::{Format, Storage, Unlike, checksum};
 
 /// What the directory's key begins with.
@@ -28,4 +28,13 @@ pub(super) fn read_key(storage: &dyn Storage) -> Result<[u8; KEY_BYTES], Error> 
     rest.take()
         .filter(|key| key_file(key) == bytes)
         .ok_or(Error::Damaged { file: DIRECTORY_KEY, offset: 0 })
+}
+
+impl Vault {
+    /// The secret that names are hashed under, where the shop's file gives none.
+    #[must_use]
+    pub fn secret(&self) -> [u8; 16] {
+        let secret = seal::sign(&self.pseudonyms, b"names");
+        secret.first_chunk().copied().unwrap_or_default()
+    }
 }

@@ -136,6 +136,38 @@ impl Wrapping {
         key.first_chunk().copied()
     }
 
+    /// The file `ours` with what is damaged of it taken from `theirs`, a whole one of the same
+    /// epoch, and the slots that were; `None` if that is not enough.
+    pub(super) fn mend(mut self, ours: &[u8], theirs: &[u8]) -> Option<(Vec<u8>, Vec<u32>)> {
+        let number = |bytes: &[u8], at: usize, skip: usize| {
+            let fields = whole(bytes.get(at..at + SECTOR_BYTES)?)?;
+            Fields(fields.0.get(skip..)?).u32()
+        };
+        let epoch = |bytes: &[u8]| number(bytes, 0, Format::BYTES);
+        self.epoch = epoch(theirs)?;
+        if epoch(ours).is_some_and(|epoch| epoch != self.epoch) {
+            return None;
+        }
+        let count = |bytes| number(bytes, SECTOR_BYTES, 0).max(number(bytes, 2 * SECTOR_BYTES, 0));
+        let ready = count(ours).max(count(theirs))?;
+        let slot = |bytes: &[u8], slot: u32| {
+            let at = usize::try_from(slot_at(usize::try_from(slot).ok()?)).ok()?;
+            let bytes = bytes.get(at..at + SLOT_BYTES)?;
+            self.unwrap(slot, bytes)
+        };
+        let (mut keys, mut brought) = (Vec::new(), Vec::new());
+        for number in 0..ready {
+            keys.push(match slot(ours, number) {
+                Some(key) => key,
+                None => {
+                    brought.push(number);
+                    slot(theirs, number)?
+                }
+            });
+        }
+        Some((self.file(&keys), brought))
+    }
+
     /// The file of some keys.
     pub(super) fn file(&self, keys: &[[u8; KEY_BYTES]]) -> Vec<u8> {
         let ready = u32::try_from(keys.len()).unwrap_or(u32::MAX);
