@@ -116,7 +116,8 @@ pub fn identity<'s>(
     let found = by_tick(
         claims.concat(decisions),
         "identity",
-        |_| 0,
+        // On the last worker, since the first one drives.
+        |_| u64::MAX,
         move |_, updates, changes| {
             graph.tick(&settings, updates, changes);
         },

@@ -215,6 +215,11 @@ fn run(args: RunArgs) -> Result<(), Failure> {
     };
     let Some(done) = read(&shop, found, plan, said)? else { return Ok(()) };
     print(&summary(&shop, &done))?;
+    if let Some(taken_up) = &done.report.taken_up {
+        let events = text::many(taken_up.events.1, "event", "events");
+        let ticks = text::many(taken_up.frames, "tick", "ticks");
+        eprintln!("\nTook up {events} of the checkpoint and {ticks} of the log behind it.");
+    }
     eprintln!("\nDone in {:.1} s.", began.elapsed().as_secs_f64());
     eprintln!("{}", next(&done, kept.as_deref()));
     Ok(())

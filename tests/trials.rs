@@ -14,9 +14,9 @@ fn number(name: &str, default: u64) -> u64 {
 fn run(kind: Kind, many: u64) {
     let (many, first) = (number("TRIALS", many), number("TRIALS_SEED", 20_101_201));
     let tally = trials(kind, first..first + many, 2, &|_| ()).expect("workers start");
-    println!("{kind}: {tally}");
+    eprintln!("{kind}: {tally}");
     for (seed, violation) in tally.violations.iter().take(10) {
-        println!("seed {seed}: {violation}");
+        eprintln!("seed {seed}: {violation}");
     }
     assert!(tally.violations.is_empty());
 }

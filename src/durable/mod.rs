@@ -253,10 +253,17 @@ impl Durable {
         self.patience = Some(patience);
     }
 
-    /// Whether the log has outgrown the newest checkpoint.
+    /// How many bytes of ticks the log has had since the newest checkpoint.
+    #[must_use]
+    pub fn log_bytes(&self) -> u64 {
+        self.since
+    }
+
+    /// Whether the log has outgrown the newest checkpoint by so much that another costs little
+    /// beside what was written.
     #[must_use]
     pub fn is_due(&self) -> bool {
-        CHECKPOINT_LOG_BYTES.max(self.size) <= self.since
+        CHECKPOINT_LOG_BYTES.max(2 * self.size) <= self.since
     }
 
     /// When the first of those was erased, in seconds since the Unix epoch, whose bytes are still

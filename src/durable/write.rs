@@ -54,6 +54,22 @@ impl Durable {
         state: &[u8],
         whole: bool,
     ) -> Result<(), Error> {
+        let written = self.try_checkpoint(ledger, store, state, whole);
+        if written.as_ref().is_err_and(Error::is_full) {
+            // What there is of it takes the room that the log needs.
+            drop(remove_orphans(&*self.storage, &self.checkpoints));
+            self.since = 0;
+        }
+        written
+    }
+
+    fn try_checkpoint(
+        &mut self,
+        ledger: &mut Ledger,
+        store: &Store,
+        state: &[u8],
+        whole: bool,
+    ) -> Result<(), Error> {
         let Some(tick) = self.log.upper().0.checked_sub(1).map(Tick) else { return Ok(()) };
         if self.newest().is_some_and(|newest| newest.tick == tick) && !whole {
             return Ok(());

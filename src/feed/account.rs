@@ -100,13 +100,13 @@ impl Feed {
         refit: Refit,
         opened: Opened,
         health: &Health,
-    ) -> Result<(), Error> {
+    ) -> Result<Progress, Error> {
         let mut opened = (opened.durable, opened.journal);
         opened.0.wait_with(wait_for_room(health.clone()));
         let mut listener = Listener { feed: self, health };
         let recovered = recover::recover(driver, Some(refit), opened, &mut listener)?;
         self.ingest = recovered.ingest;
-        Ok(())
+        Ok(recovered.progress)
     }
 }
 

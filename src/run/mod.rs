@@ -24,6 +24,7 @@ use crate::names::Dictionary;
 use crate::source::Progress;
 use crate::view::Store;
 use crate::view::snapshot::{self, About, Manifest};
+use crate::worker::recover::Progress as Recovered;
 use crate::worker::{self, Driver, Layout};
 
 pub use operate::operate;
@@ -275,18 +276,8 @@ impl Course {
         batches: Receiver<Result<Batch, decode::Error>>,
         caught_up: &dyn Fn(&Report),
     ) -> Result<Driven, Error> {
-        let feed = Feed::new(Some(refit(&self.shop)), &mut lock(&self.names));
-        let unnamed = |_| decode::Error::Collision("a reason for a reject".into());
-        let mut feed = feed.map_err(unnamed)?;
-        if let Some(mut opened) = self.opened.take() {
-            opened.durable.name(Arc::clone(&self.names), &self.shop.settings);
-            let within = self.shop.refit.erase_within_hours;
-            feed.recover(driver, refit(&self.shop), opened, &self.plan.health)?;
-            feed.erase_within(within);
-        }
-        self.plan.health.set(State::Live);
-        drop(self.start.send(feed.taken().clone()));
-        let (mut report, mut manifest) = (Report::default(), None);
+        let (mut feed, taken_up) = self.take_up(driver)?;
+        let (mut report, mut manifest) = (Report { taken_up, ..Report::default() }, None);
         for batch in &batches {
             match batch? {
                 Batch::Rows(rows) => {
@@ -295,7 +286,8 @@ impl Course {
                             break;
                         }
                         feed.row(driver, row)?;
-                        if self.shop.run.tick_events <= feed.pending() {
+                        let full = feed.ingest().is_full();
+                        if full || self.shop.run.tick_events <= feed.pending() {
                             feed.commit(driver)?;
                         }
                     }
@@ -337,6 +329,23 @@ impl Course {
             false => Vec::new(),
         };
         Ok(Driven { report, manifest, audit })
+    }
+
+    /// Takes up what the data directory holds, if there is one, and lets reading begin.
+    fn take_up(&mut self, driver: &mut Driver<'_>) -> Result<(Feed, Option<Recovered>), Error> {
+        let feed = Feed::new(Some(refit(&self.shop)), &mut lock(&self.names));
+        let unnamed = |_| decode::Error::Collision("a reason for a reject".into());
+        let mut feed = feed.map_err(unnamed)?;
+        let mut taken_up = None;
+        if let Some(mut opened) = self.opened.take() {
+            opened.durable.name(Arc::clone(&self.names), &self.shop.settings);
+            let health = &self.plan.health;
+            taken_up = Some(feed.recover(driver, refit(&self.shop), opened, health)?);
+            feed.erase_within(self.shop.refit.erase_within_hours);
+        }
+        self.plan.health.set(State::Live);
+        drop(self.start.send(feed.taken().clone()));
+        Ok((feed, taken_up))
     }
 
     /// Whether somebody wants it to end.

@@ -21,6 +21,7 @@ use crate::text::{Align, count, feature, feature_heading, many, money, score, sh
 use crate::view::Store;
 use crate::view::pairs::Neighbour;
 use crate::worker::Driver;
+use crate::worker::recover::Progress;
 
 use Align::{Left, Right};
 
@@ -43,6 +44,8 @@ pub struct Report {
     pub span: Option<(EventTime, EventTime)>,
     /// The last tick that was decided.
     pub tick: u64,
+    /// What was taken up from the data directory, if there is one.
+    pub taken_up: Option<Progress>,
 }
 
 impl Report {

@@ -3,10 +3,12 @@
 //! A file is synced with `fdatasync`, which makes its bytes and its length durable; a folder is
 //! opened and synced, which makes the names in it durable.
 
+use std::collections::VecDeque;
 use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::fs::{FlockOperation, flock, statvfs};
 
@@ -15,23 +17,51 @@ use super::{File, Guard, Storage};
 /// Files are for their owner only: they hold what people did.
 const MODE: u32 = 0o600;
 
+/// How many files are kept open for pieces that are read of them.
+const READERS_MAX: usize = 16;
+
+/// Open files by name, the one that was opened last at the end.
+type Readers = VecDeque<(String, Arc<fs::File>)>;
+
 /// A folder of the file system.
 #[derive(Clone, Debug)]
 pub struct Disk {
     root: PathBuf,
+    /// The files of which pieces were read last, so that each piece costs one call of the system
+    /// and not three. All are let go when any name is given to another file.
+    readers: Arc<Mutex<Readers>>,
 }
 
 impl Disk {
     /// The folder at `root`, which need not be there yet.
     #[must_use]
     pub fn new(root: impl Into<PathBuf>) -> Disk {
-        Disk { root: root.into() }
+        Disk { root: root.into(), readers: Arc::default() }
     }
 
     /// Where the folder is.
     #[must_use]
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// The file of a name, open to be read.
+    fn reader(&self, name: &str) -> io::Result<Arc<fs::File>> {
+        let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, file)) = readers.iter().find(|(open, _)| open == name) {
+            return Ok(Arc::clone(file));
+        }
+        let file = Arc::new(fs::File::open(self.path(name)?)?);
+        if READERS_MAX <= readers.len() {
+            readers.pop_front();
+        }
+        readers.push_back((name.to_owned(), Arc::clone(&file)));
+        Ok(file)
+    }
+
+    /// A name is about to be another file's, or nobody's.
+    fn forget(&self) {
+        self.readers.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     /// Copies a file to another folder, durably but for its name; gives how many bytes it has.
@@ -92,7 +122,7 @@ impl Storage for Disk {
     }
 
     fn read_at(&self, name: &str, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        fs::File::open(self.path(name)?)?.read_exact_at(out, offset)
+        self.reader(name)?.read_exact_at(out, offset)
     }
 
     fn len(&self, name: &str) -> io::Result<u64> {
@@ -128,6 +158,7 @@ impl Storage for Disk {
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.forget();
         fs::rename(self.path(from)?, self.path(to)?)
     }
 
@@ -136,10 +167,12 @@ impl Storage for Disk {
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
+        self.forget();
         fs::remove_file(self.path(name)?)
     }
 
     fn remove_dir_all(&self, dir: &str) -> io::Result<()> {
+        self.forget();
         match fs::remove_dir_all(self.path(dir)?) {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
             done => done,

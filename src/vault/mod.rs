@@ -45,6 +45,9 @@ const ASIDE: &str = "keys/people.new";
 /// How many keys are made at once, unless [`Vault::pools_of`] says otherwise.
 pub const POOL: usize = 1024;
 
+/// The most keys that are made at once because there are many already.
+const POOL_MAX: usize = 1 << 14;
+
 /// The number of a person's key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Slot(pub u32);
@@ -252,7 +255,9 @@ impl Vault {
     }
 
     fn new_pool(&mut self) -> Result<Vec<PersonKey>, Error> {
-        let mut pool = vec![[0; KEY_BYTES]; self.pool_keys];
+        // The more people there are, the more come at once.
+        let many = self.pool_keys.max((self.keys.len() / 4).min(POOL_MAX));
+        let mut pool = vec![[0; KEY_BYTES]; many];
         let filled = self.random.fill(pool.as_flattened_mut());
         filled.map_err(|source| Error::Random { source })?;
         Ok(pool)

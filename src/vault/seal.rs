@@ -1,10 +1,12 @@
 //! Seal: how do bytes become unreadable without a key, and unchangeable?
 //!
-//! All sealing is ChaCha20-Poly1305 (RFC 8439), all signing HMAC-SHA-256, and every purpose has a
-//! key of its own, which is derived from the directory's.
+//! All sealing is AES-256-GCM (NIST SP 800-38D), all signing HMAC-SHA-256, and every purpose has a
+//! key of its own, which is derived from the directory's. An event is some sixty bytes, each under
+//! its person's key: of the ciphers of these crates this one is by far the fastest at that, four
+//! times as fast as ChaCha20-Poly1305 on a processor with instructions for it.
 
-use chacha20poly1305::aead::{AeadInOut, KeyInit};
-use chacha20poly1305::{ChaCha20Poly1305, Key, Tag};
+use aes_gcm::aead::{AeadInOut, KeyInit};
+use aes_gcm::{Aes256Gcm, Key, Tag};
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
@@ -53,8 +55,8 @@ pub(super) fn verify(key: &[u8; KEY_BYTES], bytes: &[u8], signature: &[u8]) -> b
     mac(key).chain_update(bytes).verify_slice(signature).is_ok()
 }
 
-fn cipher(key: &[u8; KEY_BYTES]) -> ChaCha20Poly1305 {
-    ChaCha20Poly1305::new(&Key::from(*key))
+fn cipher(key: &[u8; KEY_BYTES]) -> Aes256Gcm {
+    Aes256Gcm::new(&Key::<Aes256Gcm>::from(*key))
 }
 
 /// Appends `plain` to `out`, sealed for `of`.
@@ -69,7 +71,7 @@ pub(super) fn seal(
     out.extend_from_slice(plain);
     let text = out.get_mut(start..).unwrap_or_default();
     let tag = cipher(key).encrypt_inout_detached(&nonce.into(), of, text.into());
-    out.extend_from_slice(&tag.expect("a text is shorter than 256 GiB"));
+    out.extend_from_slice(&tag.expect("a text is shorter than 64 GiB"));
 }
 
 /// Puts what is sealed for `of` into `out`, in place of what it holds; nothing if it is damaged.

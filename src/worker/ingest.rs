@@ -130,6 +130,13 @@ impl Ingest {
         self.updates.len()
     }
 
+    /// Whether the next tick has so many bytes that it should be decided, however few its changes
+    /// are: a frame of the log has an end.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.ledger.journal().is_some_and(|journal| GROUP_BYTES <= journal.len())
+    }
+
     /// Whether anything waits for the next tick: changes, or a model.
     #[must_use]
     pub fn waits(&self) -> bool {
@@ -362,6 +369,9 @@ impl Ingest {
         self.ledger.events()
     }
 }
+
+/// From how many bytes on a tick is decided before it has as many changes as it may.
+const GROUP_BYTES: usize = 16 << 20;
 
 /// How long is waited before a full disk is tried again.
 const FULL_WAIT: Duration = Duration::from_secs(1);
