@@ -131,6 +131,15 @@ fn nobody_who_was_erased_comes_back_with_a_backup() {
     let receipt = said(&["erase", &shop, "--data", &data, "user:ann"]);
     std::fs::write(ground.path("receipt.json"), receipt).unwrap();
     let erased = ground.at("data/erased");
+    // Nor with the keys of a backup.
+    copy(&ground.path("data"), &ground.path("keyless"));
+    remove(&ground.path("keyless/keys/people"));
+    let repair = ["repair", "--data", &ground.at("keyless"), "--from", &ground.at("backup")];
+    let says = said(&repair);
+    assert!(says.contains("keys/people was mended"), "{says}");
+    let (receipt, keyless) = (ground.at("receipt.json"), ground.at("keyless"));
+    said(&["verify-erasure", &receipt, &shop, "--data", &keyless]);
+    assert_eq!(ground.show("keyless", ["profile", "user:ann"]).0, 1);
     let ticks: [&[&str]; 2] = [&[], &["--tick", "5"]];
     for (number, tick) in ticks.into_iter().enumerate() {
         let name = format!("restored-{number}");

@@ -16,7 +16,7 @@ use crate::ledger::journal::{Journal, part_name, place_in_part};
 use crate::log::{self, LOG, Outside, Place, Superblock};
 use crate::names::Dictionary;
 use crate::storage::Storage;
-use crate::vault::Vault;
+use crate::vault::{PEOPLE, Vault};
 use crate::view::image::{Images, file_name};
 
 /// How often a directory is read again because it has changed.
@@ -86,7 +86,7 @@ impl Checked {
             Err(error) => self.add(Finding::of_vault(error)),
             Ok(vault) => {
                 if let Some(damaged) = vault.damaged() {
-                    self.add(Finding::note(crate::vault::PEOPLE, None, damaged));
+                    self.add(Finding::note(PEOPLE, None, damaged));
                 }
             }
         }
@@ -99,6 +99,11 @@ impl Checked {
             Ok(superblock) => {
                 self.log(storage, &superblock);
                 self.checkpoints(storage, &superblock);
+                if self.grave().next().is_none()
+                    && let Err(error) = self.people(storage, &superblock)
+                {
+                    self.add(Finding { file: PEOPLE.to_owned(), ..Finding::of(&error) });
+                }
                 if let (Ok(vault), Some(names)) = (vault, names) {
                     self.secret(storage, &superblock, vault, names());
                 }
@@ -207,6 +212,27 @@ impl Checked {
                 }
             }
         }
+    }
+
+    /// Whether there is a key for everybody of whom something is said.
+    fn people(
+        &self,
+        storage: &Arc<dyn Storage>,
+        superblock: &Superblock,
+    ) -> Result<(), durable::Error> {
+        // The keys are read after it is known how far the log goes: none of it can be without.
+        let frames = Outside::read(Arc::clone(storage), superblock)?.frames();
+        let vault = Vault::look(Arc::clone(storage))?;
+        let journal = Journal::new(Arc::clone(storage), vault, u32::MAX, Place(0));
+        for tick in &self.checkpoints {
+            for part in Checkpoint::read(&**storage, *tick)?.parts {
+                journal.people(&durable::common(&**storage, part)?)?;
+            }
+        }
+        for frame in frames {
+            journal.people(&frame?.body)?;
+        }
+        Ok(())
     }
 
     /// Whether the directory was written under the shop's secret.
