@@ -252,7 +252,9 @@ impl Journal {
                 self.gone.people.push(self.pseudonym(ids));
             }
         }
-        body::erase(&subjects, &mut self.records);
+        if !subjects.is_empty() {
+            body::erase(&subjects, &mut self.records);
+        }
     }
 
     /// What stands for a set of identifiers after it was erased.
