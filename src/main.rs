@@ -119,7 +119,15 @@ fn act(command: Command) -> Result<ExitCode, Failure> {
         }
         Command::Audit(args) => return audit(&args),
         Command::Erase(args) => match data::erased(Shop::load(&args.shop)?, &args)? {
-            Some(receipt) => print(&receipt.json())?,
+            Some(receipt) => {
+                print(&receipt.json())?;
+                if receipt.rewritten.is_none() {
+                    eprintln!(
+                        "Nobody can read it any more. The bytes go with the first run after \
+                         `erase_within_hours`, or at once with --now."
+                    );
+                }
+            }
             None => {
                 eprintln!("nobody is known by {}", args.identifiers.join(", "));
                 return Ok(ExitCode::from(1));

@@ -53,7 +53,7 @@ pub(crate) use write::DAMAGED;
 pub use write::Rewritten;
 
 /// A checkpoint is due when the log since the last one has this many bytes, at least.
-pub const CHECKPOINT_LOG_BYTES: u64 = 32 << 20;
+pub const CHECKPOINT_LOG_BYTES: u64 = 128 << 20;
 
 /// After so many ticks the superblock notes how far the log goes, which is also noted whenever it
 /// changes for another reason.
@@ -263,7 +263,7 @@ impl Durable {
     /// beside what was written.
     #[must_use]
     pub fn is_due(&self) -> bool {
-        CHECKPOINT_LOG_BYTES.max(2 * self.size) <= self.since
+        CHECKPOINT_LOG_BYTES.max(4 * self.size) <= self.since
     }
 
     /// When the first of those was erased, in seconds since the Unix epoch, whose bytes are still

@@ -313,6 +313,40 @@ impl Journal {
         Ok(())
     }
 
+    /// [`payload`](Journal::payload) for many places in order, which are read a piece of a file at
+    /// a time.
+    pub(super) fn payload_in_order(
+        &self,
+        window: &mut Window,
+        (place, len, subject): (u64, u32, u32),
+        out: &mut Vec<u8>,
+    ) -> Result<(), Error> {
+        let length = body::payload_len(subject, at_index(len));
+        if place & PART == 0 && self.next.0 <= place {
+            return self.payload(place, len, subject, out);
+        }
+        if let Some(bytes) = window.get(place, length) {
+            out.extend_from_slice(bytes);
+            return Ok(());
+        }
+        let (name, offset) = match place & PART {
+            0 => (log::file(Place(place)), Place(place).offset()),
+            _ => {
+                let (number, offset) = part_place(place);
+                (part_name(number), offset)
+            }
+        };
+        let failed = |source| Error::Part { name: name.clone(), source };
+        let left = self.storage.len(&name).map_err(failed)?.saturating_sub(offset);
+        let piece = usize::try_from(left).unwrap_or(usize::MAX).min(WINDOW.max(length));
+        window.place = place;
+        window.bytes.resize(piece, 0);
+        self.storage.read_at(&name, offset, &mut window.bytes).map_err(failed)?;
+        let bytes = window.get(place, length).ok_or(Error::Damaged("an event is not there"))?;
+        out.extend_from_slice(bytes);
+        Ok(())
+    }
+
     /// The packed event of a payload.
     pub(super) fn unseal(
         &self,
@@ -375,6 +409,25 @@ impl Journal {
         }
         self.next = next;
         std::mem::take(&mut self.gone)
+    }
+}
+
+/// How many bytes are read at a time where many payloads are read in order.
+const WINDOW: usize = 1 << 20;
+
+/// Bytes of a file that were read at once.
+#[derive(Debug, Default)]
+pub(super) struct Window {
+    /// Where the first of them is.
+    place: u64,
+    bytes: Vec<u8>,
+}
+
+impl Window {
+    /// The bytes at a place, if it has all of them.
+    fn get(&self, place: u64, length: usize) -> Option<&[u8]> {
+        let start = usize::try_from(place.checked_sub(self.place)?).ok()?;
+        self.bytes.get(start..start.checked_add(length)?)
     }
 }
 

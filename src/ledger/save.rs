@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use dataflows::{Identifier, spread};
 
 use super::body::{self, Body};
-use super::journal::Journal;
+use super::journal::{Journal, Window};
 use super::{Error, Ledger, NONE, Payloads, at_index, ids};
 use crate::names::Dictionary;
 
@@ -22,6 +22,11 @@ pub const SHARDS: u64 = 256;
 pub fn shard(key: u128) -> u64 {
     let [high, low] = super::halves(key);
     spread(spread(high) ^ low) % SHARDS
+}
+
+/// A shard as a place in a list.
+fn place(shard: u64) -> usize {
+    usize::try_from(shard).unwrap_or(usize::MAX)
 }
 
 /// A part that is being written: what becomes true when it is in place.
@@ -56,37 +61,34 @@ impl Ledger {
         let numbers = from..self.slots.len();
         let mut live: Vec<(u64, u32)> = numbers
             .filter(|number| 0 < self.slots[*number].len)
-            .map(|number| (shard(self.slots[number].key()), u32::try_from(number).unwrap_or(NONE)))
+            .map(|number| (self.slots[number].place, u32::try_from(number).unwrap_or(NONE)))
             .collect();
         live.sort_unstable();
-        let mut gone: Vec<(u64, u128)> = match whole {
-            true => Vec::new(),
-            false => self.gone.iter().map(|key| (shard(*key), *key)).collect(),
-        };
-        gone.sort_unstable();
         block(&self.common(whole, &live, names, state, &mut saving)?)?;
-        let (mut live, mut gone) = (live.as_slice(), gone.as_slice());
-        for shard in 0..SHARDS {
-            let own = live.partition_point(|(other, _)| *other <= shard);
-            let (mine, rest) = live.split_at(own);
-            let (left, others) = gone.split_at(gone.partition_point(|(other, _)| *other <= shard));
-            (live, gone) = (rest, others);
-            let (mut records, mut places) = (Vec::new(), Vec::with_capacity(mine.len()));
-            for (_, key) in left {
-                body::retract(*key, &mut records);
-            }
-            for (_, number) in mine {
-                let at = self.copy(*number, &mut records)?;
-                places.push((*number, at));
-            }
-            let begin = block(&Body { records: &records, ..Body::default() }.bytes())?;
-            saving.places.extend(places.iter().map(|(number, at)| (*number, begin + at)));
+        // Read in the order in which they lie, and written shard by shard.
+        let mut shards: Vec<Vec<u8>> = (0..SHARDS).map(|_| Vec::new()).collect();
+        if !whole {
+            let mut gone = self.gone.clone();
+            gone.sort_unstable();
+            gone.iter().for_each(|key| body::retract(*key, &mut shards[place(shard(*key))]));
         }
+        let (mut window, mut places) = (Window::default(), Vec::with_capacity(live.len()));
+        for (_, number) in &live {
+            let shard = shard(self.slot(*number).key());
+            let at = self.copy(*number, &mut window, &mut shards[place(shard)])?;
+            places.push((*number, shard, at));
+        }
+        let mut begins = Vec::with_capacity(shards.len());
+        for records in shards {
+            begins.push(block(&Body { records: &records, ..Body::default() }.bytes())?);
+        }
+        let put = places.into_iter().map(|(number, shard, at)| (number, begins[place(shard)] + at));
+        saving.places = put.collect();
         Ok(saving)
     }
 
     /// Appends the record of a slot with its payload as it lies on disk; gives the payload's place.
-    fn copy(&self, number: u32, records: &mut Vec<u8>) -> Result<u64, Error> {
+    fn copy(&self, number: u32, window: &mut Window, records: &mut Vec<u8>) -> Result<u64, Error> {
         let slot = self.slot(number);
         let Payloads::Disk(journal) = &self.payloads else {
             return Err(Error::Damaged("a ledger in memory has no checkpoint"));
@@ -94,7 +96,7 @@ impl Ledger {
         let subject = journal.subject_of(slot.group);
         body::put(slot.key(), subject, at_index(slot.len), records);
         let at = u64::try_from(records.len()).unwrap_or(u64::MAX);
-        journal.payload(slot.place, slot.len, subject, records)?;
+        journal.payload_in_order(window, (slot.place, slot.len, subject), records)?;
         Ok(at)
     }
 
@@ -158,11 +160,11 @@ impl Ledger {
     }
 
     /// The part is in place and is named by a checkpoint: its events lie in it from now on.
-    /// `place` makes a place of where a block was put.
-    pub fn keep(&mut self, saving: Saving, place: impl Fn(u64) -> u64) {
+    /// `in_part` makes a place of where a block was put.
+    pub fn keep(&mut self, saving: Saving, in_part: impl Fn(u64) -> u64) {
         for (number, at) in saving.places {
             let slot = &mut self.slots[at_index(number)];
-            slot.place = place(at);
+            slot.place = in_part(at);
         }
         self.saved = saving.slots;
         self.gone.clear();

@@ -35,7 +35,7 @@ use segment::{HEADER_BYTES, Header, Segment};
 pub use directory::{BACKUP, Directory, LOCK};
 pub use error::Error;
 pub use outside::{Outside, Piece, install, newest, piece, segments, superblocks};
-pub use read::{Frames, fetch};
+pub use read::{Frames, fetch, file};
 pub use recover::{Cut, Opened};
 pub use segment::name as segment_name;
 pub use superblock::Superblock;

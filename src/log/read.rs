@@ -104,6 +104,12 @@ impl Iterator for Frames {
     }
 }
 
+/// The file that a place is in.
+#[must_use]
+pub fn file(place: Place) -> String {
+    segment::name(place.segment())
+}
+
 /// Reads `len` bytes at a place in a body into `out`, in place of what it holds.
 ///
 /// The bytes are not checked: the checksum is of the whole frame. Whoever asks for a piece checks
