@@ -122,11 +122,12 @@ fn a_killed_run_goes_on_as_if_nothing_had_been() {
     let (mut kills, mut round) = (0, 0);
     while kills < trials(20) {
         let data = shop.path(&format!("data-{round}"));
+        let before = kills;
         round += 1;
         loop {
             let mut child = shop.start(&data, &[]);
             // Longer from kill to kill, so that a slow machine comes to the end as well.
-            let wait = 20 + dice.below(400) + 20 * (kills % 40);
+            let wait = 20 + dice.below(300) + 15 * (kills - before);
             pause(Duration::from_millis(u64::try_from(wait).unwrap()));
             if let Some(status) = child.try_wait().unwrap() {
                 assert_eq!(status.code(), Some(0));

@@ -73,8 +73,8 @@ pub enum Error {
     /// A person's key cannot be used.
     #[error(transparent)]
     Vault(#[from] vault::Error),
-    /// A part of a checkpoint cannot be read.
-    #[error("`{name}` could not be read")]
+    /// A part of a checkpoint cannot be read or written.
+    #[error("`{name}` could not be read or written")]
     Part {
         /// The file.
         name: String,
